@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * db.h - one SQLite database, one thread, one connection that writes and checkpoints (R13).
+ *
+ * Jobs are functions that run on the database's thread in the order they were queued; those
+ * waiting are put into one transaction (group commit), so a burst costs one fsync.  A job's
+ * done() comes back on the loop thread after the commit.
+ */
+#ifndef AUGUR_BASE_DB_H
+#define AUGUR_BASE_DB_H
+
+#include <sqlite3.h>
+#include "base/io.h"
+
+struct db;
+struct db_job {
+	int	(*fn)(sqlite3 *sq, struct db_job *job);	/* db thread; 0 or -errno (rolls this job back) */
+	void	(*done)(struct db_job *job, int res);	/* loop thread; may free job; NULL: nobody waits and
+							 * fn's own memory must be freed by free_fn */
+	void	(*free_fn)(struct db_job *job);
+	struct db_job *next;				/* private */
+	int	res;
+};
+
+enum db_sync { DB_FULL, DB_NORMAL };	/* WAL with synchronous=FULL (metadata) or NORMAL (droppable log) */
+
+/*
+ * Opens or creates @path (mode 0600), runs integrity_check after an unclean end, applies
+ * @schema (CREATE ... IF NOT EXISTS) and checks user_version == @version.  0 or -errno with
+ * a logged cause.
+ */
+int db_open(struct io *io, const char *path, enum db_sync sync, const char *schema, int version, struct db **out);
+void db_queue(struct db *db, struct db_job *job);
+/* Runs @job and waits: start-up and shut-down only. */
+int db_call(struct db *db, struct db_job *job);
+void db_close(struct db *db);		/* finishes what is queued */
+/* Cached prepared statement of this connection; db thread only. */
+sqlite3_stmt *db_stmt(sqlite3 *sq, const char *sql);
+
+#endif

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * augurfs.h - private types of the module, and the prototypes of every file, grouped by
+ * the file that defines them.
+ *
+ * Lock order (kernel-wide, outermost first):
+ *   mmap_lock (dropped before any wait) -> upper sb_writers -> upper dir i_rwsem ->
+ *   upper inode i_rwsem -> [a wait for the daemon is allowed up to here] ->
+ *   lower sb_writers -> lower dir i_rwsem -> lower inode i_rwsem ->
+ *   leaf spinlocks: augur_inode.lock, augur_sb.req_lock (never nested in one another
+ *   except inode.lock -> req_lock).
+ * No upcall while holding anything of the lower filesystem or the mmap lock.
+ * A netlink handler (doit) never waits and never takes an i_rwsem of the upper tree,
+ * except SWITCH and REMOVE, which take the *lower* directory's lock only.
+ */
+#ifndef AUGURFS_H
+#define AUGURFS_H
+
+#include <linux/fs.h>
+#include <linux/fs_context.h>
+#include <linux/kobject.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mount.h>
+#include <linux/path.h>
+#include <linux/rcupdate.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+#include <linux/completion.h>
+#include <linux/augurfs.h>
+#include "common/record.h"
+#include "common/bitmap.h"
+#include "common/lease.h"
+#include "opts.h"
+
+/* -------- statistics: one row each; names are the files under stats/ -------- */
+#define AUGUR_STATS(X)							\
+	X(upcalls)	/* requests created */				\
+	X(upcalls_lookup) X(upcalls_populate) X(upcalls_fetch) X(upcalls_reval) \
+	X(upcalls_coalesced)	/* waits that joined another's request */ \
+	X(upcalls_timeout) X(upcalls_killed) X(upcalls_error) X(upcalls_resent) \
+	X(fetch_wait_us)						\
+	X(opens) X(reads) X(read_bytes) X(miss_bytes) X(faults_absent)	\
+	X(lookups) X(lookups_negative) X(readdirs) X(listings_built)	\
+	X(grants) X(grant_bytes) X(fills_unasked_bytes)			\
+	X(opens_unleased) X(opens_offline)				\
+	X(invals) X(switches)						\
+	X(events_accepted) X(events_dropped) X(events_produced)
+
+enum augur_stat_id {
+#define X(n) AUGUR_STAT_##n,
+	AUGUR_STATS(X)
+#undef X
+	AUGUR_NR_STATS
+};
+
+struct augur_stats { u64 v[AUGUR_NR_STATS]; };
+#define augur_stat_add(asb, n, d) this_cpu_add((asb)->stats->v[AUGUR_STAT_##n], (d))
+#define augur_stat_inc(asb, n) augur_stat_add(asb, n, 1)
+
+struct augur_session;		/* upcall.c */
+struct augur_req;		/* upcall.c */
+struct augur_ring;		/* event.c */
+struct augur_listing;		/* dir.c */
+
+/* -------- superblock -------- */
+struct augur_sb {
+	struct super_block	*sb;
+	u64			mount_id;	/* never reused */
+	struct list_head	link;		/* augur_mounts, under augur_mounts_lock */
+	struct vfsmount		*lower_mnt;	/* private clone; dentry below is its root/ */
+	struct path		lower_root;	/* <cache>/root on lower_mnt */
+	struct path		lower_top;	/* <cache> */
+	const struct cred	*cred;		/* mounter's, CAP_SYS_RESOURCE lowered */
+	char			*source;	/* PROXY[,PROXY...]:/VOLUME, as given */
+	char			*cache;		/* cache= as given */
+	struct augur_opts	opts;		/* opts.h: one member a knob */
+	u32			volume_seed;
+	atomic64_t		epoch;		/* names with an older one are looked up again */
+	atomic_t		state;		/* enum augur_mount_state */
+	struct augur_stats __percpu *stats;
+
+	/* upcall.c */
+	spinlock_t		req_lock;	/* session, wait lists */
+	struct xarray		reqs;		/* id -> augur_req */
+	struct augur_session	*session;	/* under req_lock; NULL: orphan */
+	atomic_t		reqs_live;	/* allocated, must reach 0 */
+	wait_queue_head_t	idle_wait;
+	struct delayed_work	resend_work;
+
+	/* leases: upcall.c writes, inode.c reads; RCU-free, plain arrays under lease_lock */
+	spinlock_t		lease_lock;
+	u16			*pu_group;	/* AUGUR_PU_MAX entries, vmalloc, or NULL */
+	u32			pu_count;
+	struct augur_lease	*leases;	/* AUGUR_GROUPS_MAX */
+
+	/* inodes whose memory state is ahead of the durable one; each holds a reference */
+	spinlock_t		unsettled_lock;
+	struct list_head	unsettled;
+
+	/* event.c */
+	struct augur_ring __percpu *rings;
+	struct augur_session	*event_session;
+
+	atomic_t		open_ids;
+	/* sysfs.c, debugfs.c */
+	struct kobject		kobj;
+	struct completion	kobj_done;
+	struct kobject		*kobj_stats, *kobj_log, *kobj_prefetch, *kobj_evict, *kobj_reshard;
+	struct dentry		*debugfs;
+};
+
+static inline struct augur_sb *AUGUR_SB(const struct super_block *sb)
+{
+	return sb->s_fs_info;
+}
+
+/* -------- inode -------- */
+struct augur_inode {
+	struct inode		*lower;		/* holds a reference; never changes */
+	u8			oid[AUGUR_OID_LEN];
+	u64			version;
+	u32			pu;
+	u8			chunk_shift;
+	spinlock_t		lock;		/* everything below */
+	unsigned int		state;		/* AUGUR_IS_*; written by state.c alone */
+	u8			*map;		/* presence; NULL when complete or not known */
+	u8			*inflight;	/* chunks granted or requested; same size as map */
+	struct list_head	fetches;	/* augur_req of this inode, for coalescing */
+	struct augur_req	*dir_req;	/* POPULATE of this directory under way */
+	unsigned int		grants;		/* fill grants out */
+	u64			map_gen;	/* raised at each newly present chunk */
+	atomic_t		mappings;	/* vmas through the wrapper */
+	struct list_head	unsettled;	/* augur_sb.unsettled */
+	/* directories, dir.c */
+	u64			dir_gen;	/* raised when names may have changed */
+	struct augur_listing __rcu *listing;
+	struct inode		vfs;
+};
+
+static inline struct augur_inode *AUGUR_I(const struct inode *inode)
+{
+	return container_of(inode, struct augur_inode, vfs);
+}
+
+static inline bool augur_is_complete(const struct inode *inode)
+{
+	return smp_load_acquire(&AUGUR_I(inode)->state) & AUGUR_IS_COMPLETE;
+}
+
+/* -------- open file: file->private_data -------- */
+struct augur_file {
+	struct file	*lower;		/* opened at first need for directories: NULL */
+	u32		open_id;
+	u64		session_key;
+	/* access summary; racy by design, only counters */
+	u64		bytes, reads, next_off, seq_reads, miss_us, miss_bytes;
+	u64		ra_want;	/* read-ahead hint to send with the next miss, bytes */
+};
+
+/* dentry->d_fsdata: lower dentry reference, d_time: low bits of (epoch + parent's dir_gen). */
+
+/* -------- main.c -------- */
+extern struct list_head augur_mounts;
+extern struct mutex augur_mounts_lock;
+struct augur_sb *augur_mount_find(u64 mount_id);	/* under augur_mounts_lock */
+/* Allocation accounting: every object of ours; printed and checked at unload. */
+extern atomic64_t augur_live;
+static inline void augur_live_inc(void) { atomic64_inc(&augur_live); }
+static inline void augur_live_dec(void) { atomic64_dec(&augur_live); }
+
+/* dmesg: "augurfs (<mount id> <source>): ..." rate limited; say cause and next step. */
+#define augur_err(asb, fmt, ...)  pr_err_ratelimited("augurfs (%llu %s): " fmt "\n", (asb)->mount_id, (asb)->source, ##__VA_ARGS__)
+#define augur_warn(asb, fmt, ...) pr_warn_ratelimited("augurfs (%llu %s): " fmt "\n", (asb)->mount_id, (asb)->source, ##__VA_ARGS__)
+#define augur_info(asb, fmt, ...) pr_info("augurfs (%llu %s): " fmt "\n", (asb)->mount_id, (asb)->source, ##__VA_ARGS__)
+
+/* -------- super.c -------- */
+extern struct file_system_type augur_fs_type;
+extern const struct super_operations augur_super_ops;
+int augur_inode_cache_init(void);
+void augur_inode_cache_exit(void);
+/* sysfs abort, umount -f: every wait ends with -ENOTCONN; irreversible for the mount. */
+void augur_abort(struct augur_sb *asb);
+
+/* -------- inode.c -------- */
+/* Upper inode of @lower (a reference is taken); reads the record. ERR_PTR(-ENODATA): no valid record. */
+struct inode *augur_iget(struct super_block *sb, struct inode *lower, struct dentry *lower_dentry);
+/* The upper inode in memory with this oid, or NULL; iput() it. */
+struct inode *augur_ilookup(struct super_block *sb, const u8 oid[AUGUR_OID_LEN]);
+/* From a lower file handle (as in the ABI: type + bytes), loading it if need be. */
+struct inode *augur_iget_fh(struct super_block *sb, const void *fh, size_t len);
+/* Lower file handle of @inode into @buf (AUGUR_FH_MAX): bytes written or -errno. */
+int augur_inode_fh(struct inode *inode, void *buf);
+/* Reads the record of the lower inode again and refreshes the attributes (INVAL ATTR). */
+int augur_inode_refresh(struct inode *inode);
+/* May an open of a present object go on without asking?  Sends REVAL, applies on_loss / offline. */
+int augur_check_lease(struct inode *inode);
+extern const struct inode_operations augur_file_iops, augur_symlink_iops, augur_special_iops;
+
+/* -------- dir.c -------- */
+extern const struct inode_operations augur_dir_iops;
+extern const struct file_operations augur_dir_fops;
+extern const struct dentry_operations augur_dentry_ops;
+void augur_dir_changed(struct inode *dir);	/* raise dir_gen, drop the listing; any context */
+void augur_listing_free(struct inode *dir);	/* evict_inode */
+/* Drops cached listings, oldest first; the shrinker of main.c calls it. */
+
+/* -------- file.c, mmap.c, xattr.c -------- */
+extern const struct file_operations augur_file_fops;
+extern const struct address_space_operations augur_aops;
+int augur_mmap(struct file *file, struct vm_area_struct *vma);
+ssize_t augur_listxattr(struct dentry *dentry, char *list, size_t size);
+
+/* -------- state.c: the only writer of augur_inode.state -------- */
+/* Legal transition under ai->lock; WARN_ON_ONCE and refuse (-EINVAL) otherwise. */
+int augur_state_change(struct augur_inode *ai, unsigned int set, unsigned int clear);
+void augur_state_init(struct augur_inode *ai, const struct augur_rec *rec);
+
+/* -------- presence.c: maps, grants, unsettled list -------- */
+/*
+ * Makes [pos, pos + len) of a regular file present: returns at once if it is, else asks
+ * and waits (killable, deadline).  @want: bytes from pos worth having (>= len).
+ * @flags: AUGUR_RQ_*.  @nowait: -EAGAIN instead of waiting.  af may be NULL.
+ * Never called with lower locks or mmap_lock held.  0 or -errno
+ * (-EINTR killed, -EIO deadline with on_loss=eio, -ETIMEDOUT is never returned,
+ * -ENOTCONN aborted, -ESTALE version vanished, -EDEADLK the daemon itself).
+ */
+int augur_need_range(struct inode *inode, struct augur_file *af, loff_t pos, u64 len,
+		     u64 want, unsigned int flags, bool nowait);
+/* Is all of it present now?  Any context that may take ai->lock. */
+bool augur_present(struct inode *inode, loff_t pos, u64 len);
+/* upcall.c, on FETCH replies and FILL_END */
+int augur_presence_mark(struct inode *inode, u64 off, u64 len, const u8 *map, size_t map_len, unsigned int rp_flags);
+/* FILL_BEGIN: fills @out with up to @max granted ranges, returns their number. */
+struct augur_range { u64 off, len; };
+int augur_grant_begin(struct inode *inode, u64 off, u64 len, struct augur_range *out, int max);
+void augur_grant_end(struct inode *inode, const struct augur_range *granted, int n);
+void augur_settle(struct inode *inode, u64 present_bytes, unsigned int rp_flags);
+void augur_mark_populated(struct inode *dir);
+void augur_unsettle_all(struct augur_sb *asb);	/* umount: drop the pins */
+void augur_presence_free(struct augur_inode *ai);
+int augur_try_evict(struct inode *inode);
+
+/* -------- upcall.c: request table; netlink.c: the only netlink speaker -------- */
+int augur_upcall_init_sb(struct augur_sb *asb);
+void augur_upcall_exit_sb(struct augur_sb *asb);	/* no request may be live */
+/* Each waits killably until the reply or the deadline. 0 or -errno; *rp gets AUGUR_RP_*. */
+int augur_upcall_lookup(struct inode *dir, const struct qstr *name, unsigned int *rp);
+int augur_upcall_populate(struct inode *dir);		/* coalesced per directory */
+int augur_upcall_fetch(struct inode *inode, struct augur_file *af, u64 off, u64 len, u64 want, unsigned int flags);
+int augur_upcall_reval(struct inode *inode);
+/* True if current belongs to the mount's daemon: it gets -EDEADLK instead of an upcall. */
+bool augur_is_daemon(struct augur_sb *asb);
+int augur_netlink_init(void);
+void augur_netlink_exit(void);
+void augur_netlink_mount_event(struct augur_sb *asb, enum augur_mount_event kind);
+
+/* -------- event.c -------- */
+int augur_event_init_sb(struct augur_sb *asb);
+void augur_event_exit_sb(struct augur_sb *asb);
+u64 augur_session_key(struct augur_sb *asb);		/* of current; cheap */
+void augur_event_open(struct inode *inode, struct augur_file *af, unsigned int evf);
+void augur_event_read(struct inode *inode, struct augur_file *af, u64 off, u64 len, unsigned int evf);
+void augur_event_miss(struct inode *inode, struct augur_file *af, u64 off, u64 len, u64 us, unsigned int evf);
+void augur_event_close(struct inode *inode, struct augur_file *af);
+void augur_event_dir(struct inode *dir, enum augur_event_op op);
+
+/* -------- sysfs.c, debugfs.c, inject.c -------- */
+int augur_sysfs_init(void);
+void augur_sysfs_exit(void);
+int augur_sysfs_add(struct augur_sb *asb);
+void augur_sysfs_del(struct augur_sb *asb);
+u64 augur_stat_sum(struct augur_sb *asb, enum augur_stat_id id);
+int augur_debugfs_init(void);
+void augur_debugfs_exit(void);
+void augur_debugfs_add(struct augur_sb *asb);
+void augur_debugfs_del(struct augur_sb *asb);
+/* Named fault points; debugfs augurfs/inject/<name> holds "times" (0 off). */
+#define AUGUR_INJECTS(X) X(leak_req) X(drop_doorbell) X(skip_hide_xattr) X(no_coalesce) X(unstable_ino) X(unkillable) X(ignore_lease)
+enum augur_inject {
+#define X(n) AUGUR_INJECT_##n,
+	AUGUR_INJECTS(X)
+#undef X
+	AUGUR_NR_INJECTS
+};
+bool augur_inject(enum augur_inject point);
+
+/* -------- lower.c: every version-dependent VFS call on the lower filesystem -------- */
+struct file *augur_lower_open(struct file *upper, struct inode *lower);	/* user-visible path is ours */
+ssize_t augur_lower_read_iter(struct file *lower, struct iov_iter *iter, struct kiocb *iocb);
+ssize_t augur_lower_splice_read(struct file *lower, struct file *upper, loff_t *ppos,
+				struct pipe_inode_info *pipe, size_t len, unsigned int flags);
+int augur_lower_mmap(struct file *lower, struct file *upper, struct vm_area_struct *vma);
+struct dentry *augur_lower_lookup(struct augur_sb *asb, struct dentry *dir, const struct qstr *name);
+ssize_t augur_lower_getxattr(struct augur_sb *asb, struct dentry *dentry, const char *name, void *buf, size_t size);
+ssize_t augur_lower_record(struct inode *lower, struct dentry *dentry, struct augur_rec *rec);
+struct dentry *augur_lower_decode_fh(struct augur_sb *asb, const void *fh, size_t len);
+int augur_lower_encode_fh(struct inode *lower, void *buf, size_t max);
+/* SWITCH / REMOVE; take the lower directory's locks, -ESTALE if the name is not @old. */
+int augur_lower_switch(struct augur_sb *asb, struct inode *dir, const struct qstr *name,
+		       struct inode *old, const struct qstr *tmp_name, struct inode *new_inode);
+int augur_lower_remove(struct augur_sb *asb, struct inode *dir, const struct qstr *name, struct inode *old);
+
+#endif /* AUGURFS_H */
