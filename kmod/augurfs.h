@@ -21,6 +21,7 @@
 #include <linux/kobject.h>
 #include <linux/kref.h>
 #include <linux/list.h>
+#include <linux/llist.h>
 #include <linux/mount.h>
 #include <linux/path.h>
 #include <linux/rcupdate.h>
@@ -87,28 +88,32 @@ struct augur_sb {
 	struct xarray		reqs;		/* id -> augur_req */
 	struct augur_session	*session;	/* under req_lock; NULL: orphan */
 	atomic_t		reqs_live;	/* allocated, must reach 0 */
-	wait_queue_head_t	idle_wait;
+	wait_queue_head_t	idle_wait;	/* fewer requests, fewer pins */
 	struct delayed_work	resend_work;
+	atomic_t		pins;		/* netlink handlers inside; umount waits for 0 */
+	struct llist_head	iputs;		/* augur_iput_async() */
+	struct work_struct	iput_work;
 
 	/* leases: upcall.c writes, inode.c reads; RCU-free, plain arrays under lease_lock */
 	spinlock_t		lease_lock;
 	u16			*pu_group;	/* AUGUR_PU_MAX entries, vmalloc, or NULL */
-	u32			pu_count;
-	struct augur_lease	*leases;	/* AUGUR_GROUPS_MAX */
+	u64			pu_seq;
+	struct augur_lease	*leases;	/* AUGUR_GROUPS_MAX, or NULL */
 
 	/* inodes whose memory state is ahead of the durable one; each holds a reference */
 	spinlock_t		unsettled_lock;
-	struct list_head	unsettled;
+	struct list_head	unsettled;	/* by augur_inode.unsettled_seq */
+	u64			unsettled_seq;
 
 	/* event.c */
 	struct augur_ring __percpu *rings;
-	struct augur_session	*event_session;
+	struct delayed_work	event_work;
+	struct augur_session	*event_session;	/* under req_lock */
 
 	atomic_t		open_ids;
 	/* sysfs.c, debugfs.c */
 	struct kobject		kobj;
 	struct completion	kobj_done;
-	struct kobject		*kobj_stats, *kobj_log, *kobj_prefetch, *kobj_evict, *kobj_reshard;
 	struct dentry		*debugfs;
 };
 
@@ -127,13 +132,15 @@ struct augur_inode {
 	spinlock_t		lock;		/* everything below */
 	unsigned int		state;		/* AUGUR_IS_*; written by state.c alone */
 	u8			*map;		/* presence; NULL when complete or not known */
-	u8			*inflight;	/* chunks granted or requested; same size as map */
+	u32			map_chunks;	/* bits in map; 0 without one */
 	struct list_head	fetches;	/* augur_req of this inode, for coalescing */
-	struct augur_req	*dir_req;	/* POPULATE of this directory under way */
-	unsigned int		grants;		/* fill grants out */
+	struct list_head	grant_list;	/* augur_grant of this inode */
+	unsigned int		grants;		/* fill grants and FETCH requests out */
 	u64			map_gen;	/* raised at each newly present chunk */
 	atomic_t		mappings;	/* vmas through the wrapper */
-	struct list_head	unsettled;	/* augur_sb.unsettled */
+	atomic_t		opens;		/* open files, file.c; raised under ai->lock */
+	struct list_head	unsettled;	/* augur_sb.unsettled, under its lock */
+	u64			unsettled_seq;
 	/* directories, dir.c */
 	u64			dir_gen;	/* raised when names may have changed */
 	struct augur_listing __rcu *listing;
@@ -157,6 +164,8 @@ struct augur_file {
 	u64		session_key;
 	/* access summary; racy by design, only counters */
 	u64		bytes, reads, next_off, seq_reads, miss_us, miss_bytes;
+	u64		run_off;	/* start of the present sequential run; event.c */
+	u32		jumps;		/* runs so far; event.c */
 	u64		ra_want;	/* read-ahead hint to send with the next miss, bytes */
 };
 
@@ -217,6 +226,8 @@ ssize_t augur_listxattr(struct dentry *dentry, char *list, size_t size);
 /* Legal transition under ai->lock; WARN_ON_ONCE and refuse (-EINVAL) otherwise. */
 int augur_state_change(struct augur_inode *ai, unsigned int set, unsigned int clear);
 void augur_state_init(struct augur_inode *ai, const struct augur_rec *rec);
+/* Whether augur_state_change() would do it; for callers that act on what user space sent. */
+bool augur_state_may(const struct augur_inode *ai, unsigned int set, unsigned int clear);
 
 /* -------- presence.c: maps, grants, unsettled list -------- */
 /*
@@ -231,34 +242,46 @@ int augur_need_range(struct inode *inode, struct augur_file *af, loff_t pos, u64
 		     u64 want, unsigned int flags, bool nowait);
 /* Is all of it present now?  Any context that may take ai->lock. */
 bool augur_present(struct inode *inode, loff_t pos, u64 len);
-/* upcall.c, on FETCH replies and FILL_END */
-int augur_presence_mark(struct inode *inode, u64 off, u64 len, const u8 *map, size_t map_len, unsigned int rp_flags);
-/* FILL_BEGIN: fills @out with up to @max granted ranges, returns their number. */
-struct augur_range { u64 off, len; };
-int augur_grant_begin(struct inode *inode, u64 off, u64 len, struct augur_range *out, int max);
-void augur_grant_end(struct inode *inode, const struct augur_range *granted, int n);
-void augur_settle(struct inode *inode, u64 present_bytes, unsigned int rp_flags);
+/* Fields of presence.c in a fresh augur_inode: alloc_inode calls it. */
+void augur_presence_init(struct augur_inode *ai);
+void augur_presence_free(struct augur_inode *ai);	/* evict_inode */
+/* The directory holds all of its names from now on. */
 void augur_mark_populated(struct inode *dir);
-void augur_unsettle_all(struct augur_sb *asb);	/* umount: drop the pins */
-void augur_presence_free(struct augur_inode *ai);
+/* Asks leave to drop the bytes: 0 or -EBUSY. */
 int augur_try_evict(struct inode *inode);
+/* iput() that never tears an inode down in the caller's context. */
+void augur_iput_async(struct augur_sb *asb, struct inode *inode);
+/* The rest of presence.c (marks, grants, settling) is in upcall.h. */
 
 /* -------- upcall.c: request table; netlink.c: the only netlink speaker -------- */
+int augur_upcall_init(void);		/* module: caches, workqueue; before netlink */
+void augur_upcall_exit(void);
 int augur_upcall_init_sb(struct augur_sb *asb);
-void augur_upcall_exit_sb(struct augur_sb *asb);	/* no request may be live */
+/*
+ * umount, after the mount left augur_mounts and before generic_shutdown_super(): ends the
+ * sessions, waits for netlink handlers, drops every inode reference that requests, grants
+ * and pins hold.
+ */
+void augur_upcall_stop_sb(struct augur_sb *asb);
+void augur_upcall_exit_sb(struct augur_sb *asb);	/* after it; frees */
+/* Ends every wait with -ENOTCONN and the sessions; the caller has set the state. */
+void augur_upcall_abort(struct augur_sb *asb);
 /* Each waits killably until the reply or the deadline. 0 or -errno; *rp gets AUGUR_RP_*. */
 int augur_upcall_lookup(struct inode *dir, const struct qstr *name, unsigned int *rp);
 int augur_upcall_populate(struct inode *dir);		/* coalesced per directory */
-int augur_upcall_fetch(struct inode *inode, struct augur_file *af, u64 off, u64 len, u64 want, unsigned int flags);
 int augur_upcall_reval(struct inode *inode);
 /* True if current belongs to the mount's daemon: it gets -EDEADLK instead of an upcall. */
 bool augur_is_daemon(struct augur_sb *asb);
+/* Does the lease of placement unit @pu hold now? */
+bool augur_lease_holds(struct augur_sb *asb, u32 pu);
 int augur_netlink_init(void);
 void augur_netlink_exit(void);
 void augur_netlink_mount_event(struct augur_sb *asb, enum augur_mount_event kind);
 
 /* -------- event.c -------- */
+void augur_event_init(void);				/* module: the hash key of this boot */
 int augur_event_init_sb(struct augur_sb *asb);
+void augur_event_stop_sb(struct augur_sb *asb);		/* no more messages; by augur_upcall_stop_sb() */
 void augur_event_exit_sb(struct augur_sb *asb);
 u64 augur_session_key(struct augur_sb *asb);		/* of current; cheap */
 void augur_event_open(struct inode *inode, struct augur_file *af, unsigned int evf);
@@ -268,10 +291,13 @@ void augur_event_close(struct inode *inode, struct augur_file *af);
 void augur_event_dir(struct inode *dir, enum augur_event_op op);
 
 /* -------- sysfs.c, debugfs.c, inject.c -------- */
+
 int augur_sysfs_init(void);
 void augur_sysfs_exit(void);
 int augur_sysfs_add(struct augur_sb *asb);
 void augur_sysfs_del(struct augur_sb *asb);
+/* A value of the mount changed outside sysfs: wakes poll() on it. */
+void augur_sysfs_changed(struct augur_sb *asb, const char *name);
 u64 augur_stat_sum(struct augur_sb *asb, enum augur_stat_id id);
 int augur_debugfs_init(void);
 void augur_debugfs_exit(void);
@@ -286,6 +312,9 @@ enum augur_inject {
 	AUGUR_NR_INJECTS
 };
 bool augur_inject(enum augur_inject point);
+#ifdef AUGUR_SELFTEST
+int augur_selftest(void);			/* selftest/: pure logic, at load */
+#endif
 
 /* -------- lower.c: every version-dependent VFS call on the lower filesystem -------- */
 struct file *augur_lower_open(struct file *upper, struct inode *lower);	/* user-visible path is ours */
