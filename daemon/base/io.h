@@ -17,6 +17,7 @@
 #define AUGUR_BASE_IO_H
 
 #include <sys/socket.h>
+#include <sys/types.h>
 #include <sys/uio.h>
 #include "common/types.h"
 
@@ -36,7 +37,10 @@ struct io_op {
 	struct io_op	*next, *prev;
 	union {
 		struct sockaddr_storage	addr;
-		struct iovec		iov[4];
+		struct {
+			struct iovec	iov[4];
+			struct msghdr	msg;
+		};
 	};
 };
 
@@ -55,7 +59,8 @@ struct io_ops {
 	void (*random)(struct io *io, void *buf, size_t len);
 	/* Sockets.  listen is synchronous: descriptor or -errno. */
 	int (*listen)(struct io *io, const struct sockaddr *addr, socklen_t len);
-	void (*accept)(struct io *io, struct io_op *op, int fd);	/* res: descriptor; one per call */
+	/* res: descriptor, which is the callee's even if it had cancelled; one per call. */
+	void (*accept)(struct io *io, struct io_op *op, int fd);
 	void (*connect)(struct io *io, struct io_op *op, const struct sockaddr *addr, socklen_t len); /* res: descriptor */
 	/* Sends all of up to 4 vectors; res: total or -errno. The vectors' memory stays valid until done. */
 	void (*send)(struct io *io, struct io_op *op, int fd, const struct iovec *iov, int n);
@@ -74,6 +79,7 @@ struct io_ops {
 	/* Waits for and delivers completions; 0, or -errno when the table itself failed. */
 	int (*step)(struct io *io);
 	void (*wake)(struct io *io);			/* any thread, signal safe */
+	/* Ends the table; operations still in flight are dropped without done(). */
 	void (*destroy)(struct io *io);
 };
 
@@ -82,7 +88,10 @@ struct io {
 	bool		stop;
 };
 
-/* Sets up io_uring (with epoll as the fallback once it exists). NULL and errno with a logged reason. */
+/*
+ * Sets up io_uring (with epoll as the fallback once it exists). NULL and errno with a logged
+ * reason.  The calling thread becomes the loop thread; fork (daemonise) before, not after.
+ */
 struct io *io_uring_new(void);
 
 /* Runs until io->stop. */

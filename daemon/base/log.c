@@ -87,8 +87,8 @@ void log_msg(enum log_level level, const char *fmt, ...)
 		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
 			line[i] = '?';
 	line[len++] = '\n';
-	if (write(STDERR_FILENO, line, len) < 0)
-		;	/* nowhere left to say it */
+	n = write(STDERR_FILENO, line, len);	/* no place is left to report its failure */
+	(void)n;
 	errno = saved;
 }
 

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * io_impl.h - what the I/O tables share: the timer heap, the worker pools and the list of
+ * completions that wait for the next step.  Private to base/.
+ *
+ * Fields of struct io_op by kind: a timer keeps its deadline in u1 and its place in the heap
+ * in u2; a job keeps its function in p1, its argument in p2, its state in u1; the result of
+ * whatever is on a ready list is in u3.
+ */
+#ifndef AUGUR_BASE_IO_IMPL_H
+#define AUGUR_BASE_IO_IMPL_H
+
+#include "base/io.h"
+#include "base/mem.h"
+
+enum io_kind {
+	IO_K_NONE, IO_K_ACCEPT, IO_K_CONNECT, IO_K_SEND, IO_K_RECV, IO_K_READ, IO_K_WRITE,
+	IO_K_POLL, IO_K_TIMER, IO_K_WORK, IO_K_READY
+};
+
+/* Marks @op as started; a second start of a busy operation is a bug worth an abort. */
+void io_begin(struct io_op *op, enum io_kind kind);
+/* Marks it ended and tells its owner; @op may be gone afterwards. */
+void io_end(struct io_op *op, int res);
+
+/* ---- first in, first out ---- */
+struct io_list { struct io_op *head, *tail; };
+void io_list_add(struct io_list *l, struct io_op *op);
+void io_list_del(struct io_list *l, struct io_op *op);
+/* Delivers what is on the list now; what the callbacks add stays for the next time. */
+void io_list_deliver(struct io_list *l);
+
+/* ---- timers: a binary heap ---- */
+struct io_timers { struct io_op **heap; size_t n, cap; };
+void io_timers_add(struct io_timers *t, struct io_op *op, u64 deadline_ns);
+void io_timers_del(struct io_timers *t, struct io_op *op);
+u64 io_timers_next(const struct io_timers *t);		/* UINT64_MAX: none */
+/* Moves what is due at @now_ns to @ready. */
+void io_timers_due(struct io_timers *t, u64 now_ns, struct io_list *ready);
+void io_timers_free(struct io_timers *t);
+
+/* ---- worker pools ---- */
+struct io_pools;
+/* @notify(arg): called on a worker's thread when the first finished job is to be fetched. */
+struct io_pools *io_pools_new(void (*notify)(void *arg), void *arg);
+void io_pools_queue(struct io_pools *p, struct io_op *op, int pool, int (*fn)(void *), void *arg);
+/* True: taken from the queue before it ran. */
+bool io_pools_cancel(struct io_pools *p, struct io_op *op);
+/* Moves finished jobs to @ready. */
+void io_pools_reap(struct io_pools *p, struct io_list *ready);
+/* Waits 2 s for running jobs; one that hangs longer is left behind with the pools' memory. */
+void io_pools_free(struct io_pools *p);
+
+#endif
