@@ -1,0 +1,32 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# bad-input: what can be wrong with a mount is said with its cause and the next step, and leaves nothing behind.
+. /payload/tests/lib/guest.sh
+
+vol_up 1
+vol_umount
+m() { mount.augurfs "$(vol_source)" "$MNT" -o "ctl=/run/augur/agent.sock,$1"; }
+scratch cache
+mkdir -p /cache/ok /run/tmpfs-ro
+must_fail -m 'unknown option.*colour|colour.*unknown|Unknown parameter' m cache=/cache/ok,colour=blue
+must_fail -m 'timeout_ms' m cache=/cache/ok,timeout_ms=never
+must_fail -m 'on_loss' m cache=/cache/ok,on_loss=maybe
+must_fail -m 'cache=' m lease_ms=1000
+must_fail -m 'does not exist' m cache=/cache/none
+must_fail -m 'ext4, xfs or btrfs' m cache=/proc
+mount -t tmpfs -o ro t /run/tmpfs-ro
+must_fail -m 'not writable|read-write' m cache=/run/tmpfs-ro
+umount /run/tmpfs-ro
+must_fail -m 'PROXY' mount.augurfs nonsense "$MNT" -o cache=/cache/ok,ctl=/run/augur/agent.sock
+must_fail -m 'not export|volume' mount.augurfs 10.9.0.1:/other "$MNT" -o cache=/cache/other,ctl=/run/augur/agent.sock
+mkdir -p /cache/far
+must_fail -m 'answers|reach' mount.augurfs 10.9.0.77:/vol "$MNT" -o cache=/cache/far,ctl=/run/augur/agent.sock,timeout_ms=2000
+must_fail -m 'augurd' mount.augurfs "$(vol_source)" "$MNT" -o cache=/cache/ok,ctl=/run/augur/nobody.sock,timeout_ms=1000
+vol_mount
+mkdir -p /mnt/second
+must_fail -m 'in use|another' mount.augurfs "$(vol_source)" /mnt/second -o cache=/cache/a,ctl=/run/augur/agent.sock
+must_fail -m 'augurd has not prepared|not.*prepared|record' mount -t augurfs -i "$(vol_source)" /mnt/second -o cache=/cache/ok
+must_fail -m 'Read-only|read-only|write' mount -o remount,rw "$MNT"
+must_fail -m 'not within|Invalid|out of range|Numerical' bash -c "echo -5 > /sys/fs/augurfs/[0-9]*/timeout_ms"
+is "$(grep -c augurfs /proc/mounts)" 1 "mounts that exist"

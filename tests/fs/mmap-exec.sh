@@ -1,0 +1,41 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# mmap-exec: mappings and programs of absent and partly present files see the right bytes.
+# timeout: 300
+. /payload/tests/lib/guest.sh
+
+scratch origin
+origin_make --files 30 --big 6
+mkdir "$ORIGIN/bin"
+cp /usr/bin/bash /usr/bin/python3.11 "$ORIGIN/bin/"
+cp "$(ldd /usr/bin/bash | awk '/libc.so/ { print $3 }')" "$ORIGIN/bin/"
+vol_up 1
+
+cat > "$RUN/map.py" <<'P'
+import mmap, os, random, sys
+a, b, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
+fa, fb = open(a, "rb"), open(b, "rb")
+n = os.fstat(fa.fileno()).st_size
+assert n == os.fstat(fb.fileno()).st_size
+ma = mmap.mmap(fa.fileno(), 0, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE if seed % 2 else mmap.MAP_SHARED)
+mb = mmap.mmap(fb.fileno(), 0, prot=mmap.PROT_READ)
+r = random.Random(seed)
+for _ in range(300):
+    o = r.randrange(n); l = min(n - o, r.randrange(1, 9000))
+    assert ma[o:o + l] == mb[o:o + l], f"{a} differs at {o}+{l}"
+if os.fork() == 0:
+    os._exit(0 if ma[:] == mb[:] else 1)
+assert os.waitstatus_to_exitcode(os.wait()[1]) == 0, "child saw other bytes"
+P
+for f in large/big large/sparse; do pp python3 "$RUN/map.py" "$MNT/$f" "$ORIGIN/$f" 1; done
+vol_umount; vol_wipe; vol_mount
+dd if="$MNT/large/big" of=/dev/null bs=4096 skip=700 count=3 status=none
+pp python3 "$RUN/map.py" "$MNT/large/big" "$ORIGIN/large/big" 2
+
+is "$("$MNT/bin/bash" -c 'echo started')" started "a program that was absent"
+dd if="$MNT/bin/python3.11" of=/dev/null bs=4096 skip=100 count=2 status=none
+is "$("$MNT/bin/python3.11" -c 'print(6 * 7)')" 42 "a program that was partly present"
+is "$(LD_PRELOAD=$MNT/bin/libc.so.6 "$MNT/bin/bash" -c 'echo lib')" lib "a library that was absent"
+same_tree "$ORIGIN/bin" "$MNT/bin"
+must_fail -m 'Text file busy|Read-only' bash -c "exec 5>> $MNT/bin/bash"
