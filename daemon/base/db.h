@@ -20,21 +20,32 @@ struct db_job {
 	void	(*free_fn)(struct db_job *job);
 	struct db_job *next;				/* private */
 	int	res;
+	bool	waited;
 };
 
 enum db_sync { DB_FULL, DB_NORMAL };	/* WAL with synchronous=FULL (metadata) or NORMAL (droppable log) */
 
 /*
- * Opens or creates @path (mode 0600), runs integrity_check after an unclean end, applies
- * @schema (CREATE ... IF NOT EXISTS) and checks user_version == @version.  0 or -errno with
- * a logged cause.
+ * Opens or creates @path (mode 0600), runs integrity_check after an unclean end (DB_NORMAL:
+ * quick_check), applies @schema (CREATE ... IF NOT EXISTS) and checks user_version == @version.
+ * 0 or -errno with a logged cause: -EUCLEAN damaged, -EPROTONOSUPPORT another version,
+ * -EBUSY another process has it, -EOPNOTSUPP on a network filesystem.
+ *
+ * A clean end is marked by the file PATH.clean; it exists only while nobody has the database
+ * open.  What is not done when io is destroyed is lost to its waiters: db_close first.
  */
 int db_open(struct io *io, const char *path, enum db_sync sync, const char *schema, int version, struct db **out);
 void db_queue(struct db *db, struct db_job *job);
 /* Runs @job and waits: start-up and shut-down only. */
 int db_call(struct db *db, struct db_job *job);
-void db_close(struct db *db);		/* finishes what is queued */
-/* Cached prepared statement of this connection; db thread only. */
+/* Finishes what is queued, calls what is left of done(), writes the clean mark. NULL is fine. */
+void db_close(struct db *db);
+/*
+ * Cached prepared statement of this connection, reset and without bindings; db thread only.
+ * NULL: the SQL is wrong (logged).  Do not finalise; it is reset again when the job ends.
+ */
 sqlite3_stmt *db_stmt(sqlite3 *sq, const char *sql);
+/* -errno of an SQLite result code: full disk, damage, contention; -EIO else. */
+int db_errno(int sqlite_rc);
 
 #endif
