@@ -44,6 +44,10 @@
 	X(AUGUR_E_NOT_MOUNTED, "the path is not in a mounted augurfs volume", "see the mounts with: augur status") \
 	X(AUGUR_E_MODULE, "the augurfs kernel module is not loaded", "modprobe augurfs") \
 	X(AUGUR_E_SOURCE, "the source is not PROXY[,PROXY...]:/VOLUME", "example: proxy1,proxy2:/home") \
+	X(AUGUR_E_DAEMON_DOWN, "augurd does not answer", "start it: systemctl start augurd; why it ended: journalctl -u augurd") \
+	X(AUGUR_E_PERMISSION, "only root may do this", "run it as root") \
+	X(AUGUR_E_ANSWER, "the answer of augurd is not understood", "install the same version of augur and augurd, then see the daemon's log") \
+	X(AUGUR_E_TIMEOUT, "no answer in time", "see what it waits for: augur status, augur doctor") \
 	X(AUGUR_E_USAGE, "wrong arguments", "see augur VERB --help") \
 	X(AUGUR_E_INTERNAL, "internal error", "see the daemon's log")
 
