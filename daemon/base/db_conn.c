@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <linux/magic.h>
@@ -66,7 +67,7 @@ static struct db_stmt_slot *find_slot(struct db_conn *c, const char *sql)
 	unsigned int i;
 
 	for (i = 0; i < c->nstmts; i++)
-		if (c->stmts[i].sql == sql)
+		if (c->stmts[i].sql == sql && !strcmp(sqlite3_sql(c->stmts[i].st), sql))
 			return &c->stmts[i];
 	for (i = 0; i < c->nstmts; i++)
 		if (!strcmp(sqlite3_sql(c->stmts[i].st), sql))
@@ -202,6 +203,22 @@ static int query_int(struct db_conn *c, const char *sql, int *out)
 	return rc == SQLITE_ROW ? 0 : rc == SQLITE_DONE ? -ENODATA : db_errno(rc);
 }
 
+/*
+ * One process at a time.  The lock is on a file of its own: closing a second descriptor of the
+ * database would drop the POSIX locks that SQLite holds on it.
+ */
+static int lock_file(struct db_conn *c)
+{
+	CLEANUP_FREE char *lock = xasprintf("%s.lock", c->path);
+
+	c->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (c->lock_fd < 0)
+		return fail(c, -errno, "cannot open its lock file");
+	if (flock(c->lock_fd, LOCK_EX | LOCK_NB))
+		return fail(c, -EBUSY, "in use by another augurd");
+	return 0;
+}
+
 /* The database holds paths and names of users: nobody else reads it; SQLite copies the mode to its helpers. */
 static int create_file(struct db_conn *c, bool *fresh)
 {
@@ -299,7 +316,9 @@ static int open_checked(struct db_conn *c, bool full_sync, const char *schema, i
 	bool fresh = false;
 	int err, clean, rc;
 
-	err = create_file(c, &fresh);
+	err = lock_file(c);
+	if (!err)
+		err = create_file(c, &fresh);
 	if (err)
 		return err;
 	rc = sqlite3_open_v2(c->path, &c->sq, flags, NULL);
@@ -326,6 +345,7 @@ int db_conn_open(struct db_conn *c, const char *path, bool full_sync, const char
 
 	memset(c, 0, sizeof(*c));
 	c->path = xstrdup(path);
+	c->lock_fd = -1;
 	err = open_checked(c, full_sync, schema, version);
 	if (err)
 		db_conn_close(c, false);
@@ -351,6 +371,9 @@ void db_conn_close(struct db_conn *c, bool clean)
 	c->sq = NULL;
 	if (clean && rc == SQLITE_OK)
 		set_mark(c->path);
+	if (c->lock_fd >= 0)
+		close(c->lock_fd);
+	c->lock_fd = -1;
 	free(c->path);
 	c->path = NULL;
 }

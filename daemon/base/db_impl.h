@@ -14,6 +14,7 @@
 struct db_conn {
 	sqlite3		*sq;
 	char		*path;
+	int		lock_fd;
 	struct db_stmt_slot { const char *sql; sqlite3_stmt *st; bool used; } stmts[DB_STMTS_MAX];
 	unsigned int	nstmts;
 };

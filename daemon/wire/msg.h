@@ -63,6 +63,7 @@
 #define WIRE_LOCATOR_MAX	192
 #define WIRE_XATTRS_MAX		(60 * 1024)
 #define WIRE_LINK_MAX		4095
+#define WIRE_STATUS_MIN		(-4095)
 
 enum wire_type {
 	WIRE_HELLO = 1, WIRE_GOODBYE = 2, WIRE_PING = 3, WIRE_MAP = 4, WIRE_JOIN = 5,
@@ -95,8 +96,11 @@ struct wire_hdr {
 	u64	sum;
 };
 
-/* Encodes into 32 bytes / decodes; decode: 0, or -EBADMSG for impossible values
- * (type 0 or > max, body_len beyond the limit of its kind, positive status, unknown flags). */
+/*
+ * Encodes into 32 bytes / decodes; decode: 0, or -EBADMSG for impossible values (type 0 or
+ * >= max, body_len beyond the limit of its kind, status outside -4095..0 or without LAST or
+ * DONE, unknown flags, DATA, LAST or DONE without REPLY, REPLY on stream 0, sum without SUM).
+ */
 void wire_hdr_encode(const struct wire_hdr *h, u8 buf[WIRE_HDR_LEN]);
 int wire_hdr_decode(const u8 buf[WIRE_HDR_LEN], struct wire_hdr *h);
 
@@ -119,7 +123,7 @@ struct wire_attr {
 	u64	size, version, tag;
 	s64	mtime_sec, ctime_sec;
 	u32	mtime_nsec, ctime_nsec;
-	u32	flags;		/* reserved 0 */
+	u32	flags;		/* reserved 0; 4 more reserved bytes follow on the wire */
 };
 #define WIRE_ATTR_LEN	96
 
@@ -157,7 +161,10 @@ int wire_get_u32(const struct wire_val *v, u32 *out);	/* -EBADMSG on a wrong len
 int wire_get_u64(const struct wire_val *v, u64 *out);
 int wire_get_bin(const struct wire_val *v, void *out, size_t len);
 int wire_get_str(const struct wire_val *v, char *out, size_t cap);	/* no NUL inside; terminated */
-/* Checks name, mode, sizes, nanoseconds, lengths of link, locator and xattrs. */
+/*
+ * Checks name, mode, sizes, nanoseconds, lengths of link, locator and xattrs.  A symlink, and
+ * nothing else, has a link, and its size is the link's length.
+ */
 int wire_get_entry(const struct wire_val *v, struct wire_entry *e, bool named);
 /* Walks e->xattrs: 1 and the pair, 0 at the end, -EBADMSG. */
 int wire_xattr_next(const u8 **p, const u8 *end, const char **name, size_t *name_len, const u8 **val, size_t *val_len);
