@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Makefile: builds the module once per kernel, the daemon, the tools, and runs the checks. Everything that is made lies
+# under build/; `make help` prints the targets. Nothing here needs the network except `make demo` and `make check`, which
+# first let tools/dev/setup install what is missing.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.SECONDARY:
+.DEFAULT_GOAL := all
+BUILD ?= build
+KERNELS ?= $(shell tools/dev/kernels all)
+KVER ?= $(KERNELS)
+DESTDIR ?=
+PREFIX ?= /usr
+VERSION := $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf)
+
+# ---------------------------------------------------------------- what userspace is made of
+LIBS := liburing libnl-3.0 libnl-genl-3.0 sqlite3 openssl libxxhash jansson inih
+CFLAGS ?= -O2 -g
+OURFLAGS := -std=gnu11 -Wall -Wextra -Werror=implicit -Wno-unused-parameter -D_GNU_SOURCE \
+	-DAUGUR_BUILD_VERSION='"$(VERSION)"' -Ikmod/uapi -Ikmod -Idaemon -I.
+PKG_CFLAGS = $(shell pkg-config --cflags $(LIBS) 2> /dev/null)
+PKG_LIBS = $(shell pkg-config --libs $(LIBS) 2> /dev/null) -lpthread -lm
+ASAN := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+
+COMMON_SRC := $(wildcard kmod/common/*.c)
+DAEMON_SRC := $(shell find daemon -name '*.c' -not -path 'daemon/torch/*' 2> /dev/null | LC_ALL=C sort)
+DAEMON_LIB := $(filter-out daemon/main.c,$(DAEMON_SRC)) $(COMMON_SRC)
+AUGUR_SRC := $(wildcard tools/augur/*.c)
+MOUNT_SRC := $(wildcard tools/mount/*.c)
+UNIT_SRC := $(wildcard tests/unit/test_*.c)
+UNIT := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/asan/unit/%)
+objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
+
+.PHONY: help all module daemon tools check check-unit check-vm check-long demo bench style install dkms-install clean setup unit asan
+
+help: ## print these targets
+	@echo "augurfs $(VERSION): make TARGET [KVER=version] [BUILD=folder]"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s'|'
+	@echo "kernels: $(KERNELS)"
+
+all: module daemon tools ## the module for every kernel, the daemon and the tools
+
+module: $(KVER:%=module-%) ## the module for KVER (default: 6.1 and 6.12 cloud), in build/<kernel>/kmod/augurfs.ko
+daemon: $(BUILD)/augurd ## the daemon, build/augurd
+tools: $(BUILD)/augur $(BUILD)/mount.augurfs ## build/augur and build/mount.augurfs
+
+setup:
+	@tools/dev/setup all
+
+check: setup ## everything: unit tests under sanitizers and guest tests on both kernels
+	@$(MAKE) --no-print-directory -j$(shell nproc) all unit
+	@tests/run -k all
+
+check-unit: ## the unit tests (ASan, UBSan); no root
+	@$(MAKE) --no-print-directory -j$(shell nproc) unit
+	@tests/run --unit
+
+check-vm: all ## the guest tests on both kernels
+	@tests/run -k all --vm
+
+check-long: ## what takes hours; so far check, and the acceptance programs
+	@$(MAKE) --no-print-directory check
+	@for t in $$(tests/accept --list); do tests/accept $$t || exit; done
+
+demo: ## boots a guest, mounts its /usr from two proxies 10 ms away, reads it twice, shows what happened
+	@tests/demo/demo
+
+bench: all ## benchmarks in deterministic time (tests/bench)
+	@if [ -x tests/bench/run ]; then tests/bench/run; else echo "no benchmarks yet"; fi
+
+style: ## checkpatch, sparse, layers and sizes
+	@tools/dev/style.sh
+
+install: all ## daemon, tools and the module of the running kernel into DESTDIR
+	install -D -m 755 $(BUILD)/augurd $(DESTDIR)$(PREFIX)/sbin/augurd
+	install -D -m 755 $(BUILD)/augur $(DESTDIR)$(PREFIX)/bin/augur
+	install -D -m 755 $(BUILD)/mount.augurfs $(DESTDIR)/sbin/mount.augurfs
+	@for k in $(KVER); do f=$(BUILD)/$$k/kmod/augurfs.ko; [ ! -f $$f ] || \
+		install -v -D -m 644 $$f $(DESTDIR)/lib/modules/$$k/extra/augurfs.ko; done
+	@if [ -z "$(DESTDIR)" ]; then depmod -a; fi
+
+dkms-install: ## the module's source for dkms: built at each kernel's installation
+	install -d $(DESTDIR)/usr/src/augurfs-$(VERSION)
+	cp -r Kbuild dkms.conf COPYING kmod $(DESTDIR)/usr/src/augurfs-$(VERSION)/
+	@if [ -z "$(DESTDIR)" ]; then dkms add augurfs/$(VERSION) && dkms install augurfs/$(VERSION); fi
+
+clean: ## removes build/ (the guest's images stay in .cache/)
+	rm -rf $(BUILD)
+
+# ---------------------------------------------------------------- module: one folder of links per kernel
+# VARIANT and DEFS build it differently beside the usual one: make module VARIANT=-leak DEFS=-DAUGUR_SEED_LEAK
+module-%:
+	@d=$(abspath $(BUILD))/$*$(VARIANT); mkdir -p $$d && exec 7> $$d/lock && flock 7 && find $$d -xtype l -delete && \
+	cp -rs --remove-destination $(CURDIR)/Kbuild $(CURDIR)/kmod $$d/ && \
+	$(MAKE) --no-print-directory -C /lib/modules/$*/build M=$$d KCFLAGS="$(DEFS)" modules 7>&-
+
+# ---------------------------------------------------------------- objects: plain in build/obj, sanitized in build/asan
+# Each object is made under another name and moved, so that two makes at once do no harm.
+define compile
+	@mkdir -p $(@D); echo "  CC   $<"
+	@$(CC) $(OURFLAGS) $(1) $(DEFS) $(PKG_CFLAGS) -MMD -MP -MF $(@:.o=.d) -MT $@ -c -o $@.$$PPID $< && mv $@.$$PPID $@
+endef
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	$(call compile,$(CFLAGS))
+$(BUILD)/asan/%.o: %.c $(BUILD)/flags
+	$(call compile,$(ASAN))
+
+# Rewritten only when flags or the list of sources are others: a change of either rebuilds what it must.
+STATE = $(CC) $(OURFLAGS) $(CFLAGS) $(DEFS)
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D); cmp -s - $@ <<< '$(STATE)' || echo '$(STATE)' > $@
+$(BUILD)/sources: FORCE
+	@mkdir -p $(@D); cmp -s - $@ <<< '$(DAEMON_LIB)' || echo '$(DAEMON_LIB)' > $@
+FORCE:
+
+# An archive: a program takes only the objects it needs.
+define archive
+	@mkdir -p $(@D); rm -f $@; ar rcsD $@ $(filter %.o,$^)
+endef
+$(BUILD)/obj/libaugurd.a: $(call objects,obj,$(DAEMON_LIB)) $(BUILD)/sources
+	$(archive)
+$(BUILD)/asan/libaugurd.a: $(call objects,asan,$(DAEMON_LIB)) $(BUILD)/sources
+	$(archive)
+
+define link
+	@mkdir -p $(@D); echo "  LD   $@"
+	@$(CC) $(1) -o $@.$$PPID $(filter %.o,$^) $(filter %.a,$^) $(2) && mv $@.$$PPID $@
+endef
+$(BUILD)/augurd: $(BUILD)/obj/daemon/main.o $(BUILD)/obj/libaugurd.a
+	$(call link,$(CFLAGS),$(PKG_LIBS))
+$(BUILD)/augur: $(call objects,obj,$(AUGUR_SRC)) $(BUILD)/obj/libaugurd.a
+	$(call link,$(CFLAGS),$(PKG_LIBS))
+$(BUILD)/mount.augurfs: $(call objects,obj,$(MOUNT_SRC))
+	$(call link,$(CFLAGS))
+
+asan: $(BUILD)/asan/augurd ## the daemon under sanitizers, build/asan/augurd
+$(BUILD)/asan/augurd: $(BUILD)/asan/daemon/main.o $(BUILD)/asan/libaugurd.a
+	$(call link,$(ASAN),$(PKG_LIBS))
+
+unit: $(UNIT)
+$(BUILD)/asan/unit/%: $(BUILD)/asan/tests/unit/%.o $(BUILD)/asan/libaugurd.a
+	$(call link,$(ASAN),$(PKG_LIBS) -lcmocka)
+
+-include $(shell find $(BUILD) -name '*.d' -not -name '.*' 2> /dev/null)
