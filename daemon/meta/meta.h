@@ -41,6 +41,9 @@ void meta_map_put(struct meta_map *m);
 struct meta_map *meta_map_deal(u64 version, u64 seed, u32 nshards, const struct meta_proxy *p, u32 n);
 /* Wire form (MAP answer) both ways; decode checks every index. */
 struct wire_out; struct wire_in;
+/* Deals the shards again by the bytes of their slots, heaviest first; before publishing only. */
+void meta_map_balance(struct meta_map *m, const u64 weight[META_SLOTS]);
+int meta_map_proxy_index(const struct meta_map *m, const char *id);	/* or -ENOENT */
 void meta_map_encode(const struct meta_map *m, struct wire_out *w);
 int meta_map_decode(struct wire_in in, struct meta_map **out);
 
@@ -62,6 +65,9 @@ typedef void meta_volume_fn(void *ctx, int status, const struct meta_volume *vol
 struct meta_ops {
 	const char *name;
 	/* Joins as a proxy of the volume: identity is created at the store at the first join.
+	 * @vol gives the name, and as root_oid the fingerprint of the root: its oid for volume id
+	 * zero, which all proxies can compute before they know the volume.  The answer has the
+	 * same fingerprint.  -EPERM: not a configured member.
 	 * -EXDEV: this proxy sees other file handles than the store (root oid differs). */
 	void (*join)(struct meta *m, const struct meta_volume *vol, const struct meta_proxy *self, meta_volume_fn *fn, void *ctx);
 	void (*map)(struct meta *m, meta_map_fn *fn, void *ctx);
@@ -70,5 +76,53 @@ struct meta_ops {
 	void (*close)(struct meta *m);
 };
 struct meta { const struct meta_ops *ops; struct io *io; };
+
+/* ---- implementations ---- */
+
+/* What the store is told at its start about a volume. */
+struct meta_store_cfg {
+	const char	*volume;
+	struct meta_proxy members[META_PROXIES_MAX];	/* configured proxies; state is ignored */
+	u32		nmembers;		/* 0: whoever joins, dealt once the first has joined */
+	u64		seed;
+	u32		nshards;		/* 0: META_SHARDS_DEF */
+	u64		grace_ns;		/* publish without those that never joined after so long; 0: 10 s */
+	/*
+	 * Called once, when the volume is created, before the first join is answered: measures the
+	 * tree.  It calls meta_store_scanned() later, on the loop thread.  NULL: nothing is split.
+	 */
+	void		(*scan)(void *ctx, struct meta *m);
+	void		*ctx;
+};
+/* One database file for all volumes of a store; opened once, closed after the last volume. */
+struct meta_db;
+int meta_db_open(struct io *io, const char *path, struct meta_db **out);
+void meta_db_close(struct meta_db *db);
+/* The embedded store.  NULL and a logged cause if the volume's rows are damaged. */
+struct meta *meta_sqlite_new(struct meta_db *db, const struct meta_store_cfg *cfg);
+/* The same in memory (tests). */
+struct meta *meta_mem_new(struct io *io, const struct meta_store_cfg *cfg);
+/* Result of the scan: the directories to split and the bytes of each slot. */
+void meta_store_scanned(struct meta *m, int status, u8 (*split)[AUGUR_OID_LEN], u32 nsplit,
+			const u64 weight[META_SLOTS]);
+/* The volume's identity as stored: for the scan, which needs oids.  NULL before the first join. */
+const struct meta_volume *meta_store_volume(const struct meta *m);
+
+/*
+ * A store somewhere else, asked over RPC.  Joins only with role proxy; with role agent it is
+ * a client of MAP.  Polls for a newer map each @poll_ns (0: 5 s) while watched.
+ */
+struct meta_remote_cfg {
+	const char	*addr;
+	const char	*volume;
+	const char	*peer_id;
+	u32		role;			/* enum wire_role */
+	u64		poll_ns;
+};
+struct meta *meta_remote_new(struct io *io, const struct meta_remote_cfg *cfg);
+
+/* JOIN answer without the map: identity and key (owner: the split array is malloc'ed by decode). */
+void meta_volume_encode(const struct meta_volume *vol, struct wire_out *w);
+int meta_volume_decode(struct wire_in in, struct meta_volume *vol);
 
 #endif
