@@ -163,7 +163,7 @@ int wire_get_bin(const struct wire_val *v, void *out, size_t len);
 int wire_get_str(const struct wire_val *v, char *out, size_t cap);	/* no NUL inside; terminated */
 /*
  * Checks name, mode, sizes, nanoseconds, lengths of link, locator and xattrs.  A symlink, and
- * nothing else, has a link, and its size is the link's length.
+ * nothing else, has a link.
  */
 int wire_get_entry(const struct wire_val *v, struct wire_entry *e, bool named);
 /* Walks e->xattrs: 1 and the pair, 0 at the end, -EBADMSG. */
