@@ -29,6 +29,7 @@
 
 #define CTL_SOCK_DEFAULT	"/run/augur/augurd.sock"
 #define CTL_REQ_MAX		65536
+#define CTL_PROXY_PORT		"7433"	/* WIRE_PORT, for commands that know no frames */
 
 /* Causes with a name: the same word in logs, on the command line and in JSON. */
 #define CTL_ERRORS(X) \

@@ -19,8 +19,8 @@
 #include "daemon/ctl/ctl_proto.h"
 #include "helper.h"
 
-#ifndef AUGUR_VERSION
-#define AUGUR_VERSION "development"
+#ifndef AUGUR_BUILD_VERSION
+#define AUGUR_BUILD_VERSION "development"
 #endif
 
 void say(const char *hint, const char *fmt, ...)
@@ -64,7 +64,7 @@ static int switches(struct request *rq, int argc, char **argv)
 		case 'o': ret = opts_parse(rq, optarg); break;
 		case 'n': case 't': break;
 		case 'h': usage(stdout); exit(EX_OK);
-		case 'V': puts("mount.augurfs " AUGUR_VERSION); exit(EX_OK);
+		case 'V': puts("mount.augurfs " AUGUR_BUILD_VERSION); exit(EX_OK);
 		default: usage(stderr); return EX_USAGE_;
 		}
 	}

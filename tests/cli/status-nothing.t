@@ -1,0 +1,3 @@
+$ augur status
+the augurfs module is not loaded, and augurd does not answer at TMP/ctl
+? 1
