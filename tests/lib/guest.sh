@@ -181,7 +181,7 @@ daemon_start() {
 	exec {_ready}<> "$RUN/$name.ready"
 	local i
 	for ((i = 0; i < 600; i++)); do
-		! read -r -t 0.1 word <&"$_ready" || break
+		! read -r -n 1 -t 0.1 word <&"$_ready" || break
 		kill -0 "$pid" 2> /dev/null || { rm -f "$RUN/$name.pid"; fail "$name ended at its start"; }
 	done
 	exec {_ready}>&-

@@ -26,11 +26,11 @@ def complain(path, what):
 
 
 def content(path):
-    h = hashlib.sha256()
+    h = hashlib.md5(usedforsecurity=False)  # the emulated guest is slow; nobody cheats here
     with open(path, "rb", buffering=0) as f:
         while block := f.read(1 << 20):
             h.update(block)
-    return h.hexdigest()[:32]
+    return h.hexdigest()
 
 
 def xattrs(path):
