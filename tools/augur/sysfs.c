@@ -254,7 +254,7 @@ const struct mount *mount_find(const struct mount *m, size_t n, const char *arg)
 	return mount_of(m, n, path);
 }
 
-/* Appends one component to @out, following a link unless it lies in a mount. */
+/* A path being made absolute, one component a step. */
 struct walk {
 	char	out[PATH_MAX];
 	char	rest[2 * PATH_MAX];	/* still to be walked */
@@ -297,7 +297,8 @@ static int step(struct walk *w, const struct mount *m, size_t n, char *part, con
 	}
 	if (len + 1 + strlen(part) >= sizeof(w->out))
 		return -ENAMETOOLONG;
-	sprintf(w->out + len, "/%s", part);
+	w->out[len] = '/';
+	strcpy(w->out + len + 1, part);
 	return mount_of(m, n, w->out) ? 0 : step_link(w, tail);
 }
 
