@@ -14,26 +14,34 @@
 #include "base/mem.h"
 #include "wire/msg.h"
 
-/* A received body: pooled, reference counted memory. */
-struct xfer_buf { u8 *data; size_t len; unsigned int refs; struct xfer_buf *next; void *owner; };
+/*
+ * A received body: pooled, reference counted memory, page aligned if larger than 32 KiB.  The
+ * reference is the engine's during a callback; take one to keep it, and keep it only for work
+ * that ends by itself: while a connection has XFER_BUFS * WIRE_DATA_MAX bytes kept, it does
+ * not receive.
+ */
+#define XFER_BUFS	16
+struct xfer_conn;
+struct xfer_buf { u8 *data; size_t len, cap; unsigned int refs; struct xfer_buf *next; struct xfer_conn *owner; };
 void xfer_buf_get(struct xfer_buf *b);
 void xfer_buf_put(struct xfer_buf *b);
 
 /* ---- client ---- */
 struct xfer_peer;
 struct xfer_call {
-	/* Frames before the last one (DATA, ENTRIES, DONE).  Take a reference to keep buf; while
-	 * XFER_BUFS buffers are kept, the connection stops receiving (back pressure). */
+	/* Frames before the last one (DATA, ENTRIES, DONE); NULL: not wanted. */
 	void	(*frame)(struct xfer_call *c, const struct wire_hdr *h, struct xfer_buf *body);
 	/* Once: the last frame (body may be empty) or a transport error (h NULL). */
 	void	(*done)(struct xfer_call *c, int status, const struct wire_hdr *h, struct xfer_buf *body);
-	u64	deadline_ns;	/* 0: the peer's default of 30 s without any frame */
+	u64	deadline_ns;	/* absolute, io_now(); 0: the peer's call_timeout_ns without any frame */
+	struct wire_out req;	/* the request's fields */
 	/* private */
 	struct list link;
 	struct xfer_peer *peer;
-	struct wire_out req;
+	void	*conn;		/* what it was sent on; NULL while it waits */
 	u16	type;
 	u32	stream;
+	int	err;
 	u64	last_ns;
 };
 struct xfer_peer_cfg {
@@ -42,37 +50,58 @@ struct xfer_peer_cfg {
 	const char	*peer_id;
 	enum wire_role	role;
 	u8		client_id[16];
-	/* HELLO answer arrived (also after a re-dial): body valid during the call. -errno refuses. */
+	/* HELLO answer arrived (also after a re-dial): body valid during the call. -errno refuses.
+	 * Calls made here are sent after it returned. */
 	int		(*hello)(void *ctx, struct xfer_peer *p, struct wire_in body);
 	void		(*push)(void *ctx, struct xfer_peer *p, const struct wire_hdr *h, struct wire_in body);	/* stream 0 */
 	void		(*down)(void *ctx, struct xfer_peer *p, int err);
 	void		*ctx;
-	u64		connect_timeout_ns;	/* 0: 5 s */
+	u64		features;		/* WIRE_F_* offered; 0: XFER_FEATURES */
+	u64		connect_timeout_ns;	/* of one dial with its HELLO; 0: 5 s */
+	u64		call_timeout_ns;	/* 0: 30 s */
 };
+/* WIRE_F_SUM is not among them: TCP has a checksum of its own and XXH3 of every body costs
+ * some 15 % of a core at full speed (tests/bench/xfer_bench --sum). */
+#define XFER_FEATURES	(WIRE_F_LEASE | WIRE_F_BATCH)
 struct xfer_peer *xfer_peer_new(struct io *io, const struct xfer_peer_cfg *cfg);
-/* Fails all calls with -ECANCELED, closes.  Callbacks may still come until the next step. */
+/* GOODBYE, closes; done(-ECANCELED) of its calls comes in the next steps, no other callback. */
 void xfer_peer_free(struct xfer_peer *p);
-/* Takes over c->req (start with wire_out_init and fill).  Never completes before it returns. */
+/*
+ * Takes over c->req (start with wire_out_init and fill).  Never completes before it returns.
+ * Dials if need be; while the last dial's failure is fresh (back-off of 0.1 to 2 s) the call
+ * fails at once with what it ended with.  Other failures: -EHOSTUNREACH, -ETIMEDOUT,
+ * -ECONNRESET, -EPROTO, or what the peer answered to HELLO.
+ */
 void xfer_call(struct xfer_peer *p, struct xfer_call *c, u16 type);
-void xfer_call_cancel(struct xfer_call *c);		/* done(-ECANCELED) follows */
+/* done(-ECANCELED) follows in a later step, unless done was called already (then: nothing). */
+void xfer_call_cancel(struct xfer_call *c);
 struct xfer_stats { u64 rx_bytes, tx_bytes, rx_frames, tx_frames, calls, errors, dials; u64 rtt_ns; bool up; };
 void xfer_peer_stats(const struct xfer_peer *p, struct xfer_stats *st);
 const char *xfer_peer_addr(const struct xfer_peer *p);
+u64 xfer_peer_features(const struct xfer_peer *p);	/* agreed with the peer; 0 while down */
 void *xfer_peer_ctx(const struct xfer_peer *p);
 
 /* ---- server ---- */
 struct xfer_server;
-struct xfer_conn;
+#define XFER_STREAMS	1024
+#define XFER_TX_HIGH	(8 * 1024 * 1024)
 struct xfer_server_ops {
-	/* HELLO of a client: answer fields into @out; -errno refuses (the peer is told). */
+	/* HELLO of a client: answer fields into @out (PROTO and FEATURES are put by the engine);
+	 * -errno refuses (the peer is told). */
 	int	(*hello)(void *ctx, struct xfer_conn *c, struct wire_in body, struct wire_out *out);
-	/* One request.  Answer with xfer_reply*() on the same stream, now or later. */
+	/* One request.  Answer with xfer_reply*() on the same stream, now or later; exactly one
+	 * frame of the answer has WIRE_LAST.  PING is answered by the engine.  A connection with
+	 * XFER_STREAMS requests open, or XFER_TX_HIGH bytes of answers unsent, is not read. */
 	void	(*request)(void *ctx, struct xfer_conn *c, const struct wire_hdr *h, struct wire_in body);
 	/* The connection is gone: drop what is kept for it. */
 	void	(*gone)(void *ctx, struct xfer_conn *c);
 };
 struct xfer_server *xfer_server_new(struct io *io, const char *addr, const struct xfer_server_ops *ops, void *ctx, int *err);
+/* GOODBYE to all, closes; gone() is called for each before it returns. */
 void xfer_server_free(struct xfer_server *s);
+void xfer_server_features(struct xfer_server *s, u64 features);	/* default XFER_FEATURES */
+/* The port it listens on (addr may ask for 0). */
+u16 xfer_server_port(const struct xfer_server *s);
 /* Connections outlive their socket while somebody holds a reference; replies to a dead one are dropped. */
 void xfer_conn_get(struct xfer_conn *c);
 void xfer_conn_put(struct xfer_conn *c);
@@ -80,7 +109,14 @@ bool xfer_conn_alive(const struct xfer_conn *c);
 void xfer_conn_set(struct xfer_conn *c, void *user);	/* one pointer for the handler's state */
 void *xfer_conn_user(const struct xfer_conn *c);
 const char *xfer_conn_peer(const struct xfer_conn *c);	/* printable address */
-/* Takes over w's buffer.  flags: WIRE_LAST, ... (WIRE_REPLY is added). */
+u64 xfer_conn_features(const struct xfer_conn *c);
+/* Bytes of answers not yet sent: who streams a long answer waits while this is large. */
+u64 xfer_conn_backlog(const struct xfer_conn *c);
+/*
+ * Takes over w's buffer (NULL: no body).  flags: WIRE_LAST, ... (WIRE_REPLY is added).  With
+ * WIRE_DATA the buffer is raw bytes: a small file that a worker has read whole goes out so.
+ * Frames of one stream keep their order.
+ */
 void xfer_reply(struct xfer_conn *c, u32 stream, u16 type, u16 flags, int status, u64 off, struct wire_out *w);
 void xfer_push(struct xfer_conn *c, u16 type, struct wire_out *w);	/* stream 0 */
 /*
@@ -92,7 +128,13 @@ struct xfer_file {
 	void	(*done)(struct xfer_file *f, s64 res);
 	int	fd; u64 off, len; u32 aux;
 	/* private */
-	struct list link; struct xfer_conn *conn; u32 stream; u16 type; u64 sent; bool busy;
+	struct list link;
+	struct xfer_conn *conn;
+	u32	stream;
+	u16	type;
+	u64	next, end, sent;	/* next byte to read, end of the range or of the file, bytes sent */
+	unsigned int slots;		/* in flight */
+	int	err;
 };
 void xfer_reply_file(struct xfer_conn *c, u32 stream, u16 type, struct xfer_file *f);
 void xfer_server_stats(const struct xfer_server *s, struct xfer_stats *st);

@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * client.c - calls: sending them, matching answers by stream, time limits, and their end,
+ * which comes exactly once.
+ *
+ * A call is in one place at a time: waiting (no connection yet), in the map of the connection
+ * it was sent on, or on the failed list, whose members end in the next step.  Frames of a
+ * stream that is in no map belong to a call that was given up, and are dropped; a stream that
+ * was never used is the peer's mistake and ends the connection.
+ */
+#include "base/log.h"
+#include "xfer/client.h"
+
+#define STREAM_LAST	0xfffffff0U	/* a connection this old is replaced before numbers repeat */
+
+/* ---- the end of a call ---- */
+
+static void call_end(struct xfer_call *c, int status, const struct wire_hdr *h, struct xfer_buf *body)
+{
+	c->peer->stats.errors += !h;
+	c->peer = NULL;
+	c->conn = NULL;
+	wire_out_free(&c->req);
+	c->done(c, status, h, body);
+}
+
+/* From wherever it is to the failed list. */
+static void call_fail(struct xfer_call *c, int err)
+{
+	struct xfer_peer *p = c->peer;
+	struct client_link *l = c->conn;
+
+	if (c->err)
+		return;
+	if (l)
+		map_del(&l->calls, &c->stream);
+	else
+		list_del(&c->link);
+	c->conn = NULL;
+	c->err = err;
+	list_add_tail(&p->failed, &c->link);
+	client_kick(p);
+}
+
+static void end_failed(struct xfer_peer *p)
+{
+	struct list now;
+
+	/* Those that a callback adds come in the next step. */
+	list_init(&now);
+	while (!list_empty(&p->failed)) {
+		struct list *first = p->failed.next;
+
+		list_del(first);
+		list_add_tail(&now, first);
+	}
+	while (!list_empty(&now)) {
+		struct xfer_call *c = list_first(&now, struct xfer_call, link);
+
+		list_del(&c->link);
+		call_end(c, c->err, NULL, NULL);
+	}
+}
+
+void client_kick(struct xfer_peer *p)
+{
+	if (!p->kick.busy)
+		p->io->ops->timer(p->io, &p->kick, 0);
+}
+
+void client_kick_done(struct io_op *op, int res)
+{
+	struct xfer_peer *p = container_of(op, struct xfer_peer, kick);
+
+	end_failed(p);
+	peer_try_free(p);
+}
+
+void client_fail_waiting(struct xfer_peer *p, int err)
+{
+	while (!list_empty(&p->waiting))
+		call_fail(list_first(&p->waiting, struct xfer_call, link), err);
+}
+
+/* ---- a connection ---- */
+
+/* No new calls on it; it goes when the last answer has come. */
+static void link_retire(struct client_link *l)
+{
+	struct xfer_peer *p = l->peer;
+
+	if (p->cur == l) {
+		p->cur = NULL;
+		p->state = PEER_IDLE;
+		p->stats.up = false;
+		if (!p->freed && p->cfg.down)
+			p->cfg.down(p->cfg.ctx, p, -ESHUTDOWN);
+	}
+	if (!l->calls.live)
+		conn_fail(l->conn, -ESHUTDOWN);
+}
+
+static int stream0_frame(struct client_link *l, const struct wire_hdr *h, struct xfer_buf *body)
+{
+	struct xfer_peer *p = l->peer;
+	struct wire_in in = { body->data, body->data + body->len };
+
+	if (h->type == WIRE_GOODBYE)
+		link_retire(l);
+	else if (p->cfg.push)
+		p->cfg.push(p->cfg.ctx, p, h, in);
+	return 0;
+}
+
+static int client_frame(struct xfer_conn *conn, const struct wire_hdr *h, struct xfer_buf *body)
+{
+	struct client_link *l = conn->owner;
+	struct xfer_peer *p = l->peer;
+	struct xfer_call *c;
+
+	if (p->freed)
+		return 0;
+	if (p->cur == l && p->state == PEER_HELLO)
+		return peer_hello_frame(l, h, body);
+	if (!h->stream)
+		return stream0_frame(l, h, body);
+	c = map_get(&l->calls, &h->stream);
+	if (!c)		/* given up, or never asked */
+		return h->stream < l->next_stream && (h->flags & WIRE_REPLY) ? 0 : -EPROTO;
+	if (!(h->flags & WIRE_REPLY) || h->type != c->type)
+		return -EPROTO;
+	if (!(h->flags & WIRE_LAST)) {
+		c->last_ns = conn->last_rx_ns;
+		if (c->frame)
+			c->frame(c, h, body);
+		return 0;
+	}
+	map_del(&l->calls, &h->stream);
+	if (p->cur != l && !l->calls.live)
+		conn_fail(conn, -ESHUTDOWN);
+	call_end(c, h->status, h, body);
+	return 0;
+}
+
+static void client_down(struct xfer_conn *conn, int err)
+{
+	struct client_link *l = conn->owner;
+	struct xfer_peer *p = l->peer;
+	bool was_up = p->cur == l && p->state == PEER_UP;
+	struct xfer_call *c;
+	size_t i = 0;
+
+	while ((c = map_next(&l->calls, &i)))
+		call_fail(c, p->freed ? -ECANCELED : err);
+	if (p->cur == l)
+		p->cur = NULL;
+	list_del(&l->link);
+	map_free(&l->calls);
+	free(l);
+	xfer_conn_put(conn);
+	if (p->freed) {
+		peer_try_free(p);
+		return;
+	}
+	if (was_up) {
+		log_notice("event=xfer_down peer=%s error=%d", p->cfg.addr, err);
+		p->state = PEER_IDLE;
+		p->stats.up = false;
+		p->stats.errors++;
+		if (p->cfg.down)
+			p->cfg.down(p->cfg.ctx, p, err);
+	} else if (!p->cur && p->state == PEER_HELLO) {
+		peer_dial_failed(p, err);
+	}
+}
+
+static const struct conn_ops client_conn_ops = { .frame = client_frame, .down = client_down };
+
+struct client_link *client_link_new(struct xfer_peer *p, int fd)
+{
+	struct client_link *l = xcalloc(1, sizeof(*l));
+
+	l->peer = p;
+	l->next_stream = 1;
+	map_init(&l->calls, offsetof(struct xfer_call, stream), sizeof(u32));
+	l->conn = conn_new(p->io, fd, &client_conn_ops, l, &p->stats);
+	list_add_tail(&p->links, &l->link);
+	conn_start(l->conn);
+	return l;
+}
+
+/* ---- sending ---- */
+
+static void send_on(struct client_link *l, struct xfer_call *c)
+{
+	struct wire_hdr h = { .type = c->type, .stream = l->next_stream++, .body_len = c->req.len };
+	u8 *body = c->req.buf;
+
+	c->conn = l;
+	c->stream = h.stream;
+	map_put(&l->calls, c);
+	wire_out_init(&c->req);
+	conn_send(l->conn, &h, body);
+	if (l->next_stream >= STREAM_LAST)
+		link_retire(l);
+}
+
+void client_send_waiting(struct xfer_peer *p)
+{
+	while (p->cur && p->state == PEER_UP && !list_empty(&p->waiting)) {
+		struct xfer_call *c = list_first(&p->waiting, struct xfer_call, link);
+
+		list_del(&c->link);
+		send_on(p->cur, c);
+	}
+}
+
+/* ---- time limits ---- */
+
+static u64 deadline_of(const struct xfer_call *c)
+{
+	return c->deadline_ns ? c->deadline_ns : c->last_ns + c->peer->cfg.call_timeout_ns;
+}
+
+static void arm_timer(struct xfer_peer *p, u64 at)
+{
+	if (at >= p->timer_at || p->freed)
+		return;
+	p->timer_at = at;
+	if (p->call_timer.busy)
+		p->io->ops->cancel(p->io, &p->call_timer);	/* its end looks at all calls and arms anew */
+	else
+		p->io->ops->timer(p->io, &p->call_timer, at);
+}
+
+static void check_call(struct xfer_call *c, u64 now, u64 *next)
+{
+	u64 at = deadline_of(c);
+
+	if (at > now)
+		*next = min(*next, at);
+	else
+		call_fail(c, -ETIMEDOUT);
+}
+
+/* A connection that has been silent for a whole time limit with a call on it is no good. */
+static void check_link(struct client_link *l, u64 now, u64 *next)
+{
+	bool silent = now - l->conn->last_rx_ns >= l->peer->cfg.call_timeout_ns;
+	size_t before = l->calls.live, i = 0;
+	struct xfer_call *c;
+
+	while ((c = map_next(&l->calls, &i)))
+		check_call(c, now, next);
+	if (l->calls.live < before && (silent || (l->peer->cur != l && !l->calls.live)))
+		conn_fail(l->conn, -ETIMEDOUT);
+}
+
+void client_call_timer_done(struct io_op *op, int res)
+{
+	struct xfer_peer *p = container_of(op, struct xfer_peer, call_timer);
+	u64 now = io_now(p->io), next = UINT64_MAX;
+	struct list *pos, *tmp;
+
+	p->timer_at = UINT64_MAX;
+	if (p->freed) {
+		peer_try_free(p);
+		return;
+	}
+	list_for_each_safe(pos, tmp, &p->waiting)
+		check_call(container_of(pos, struct xfer_call, link), now, &next);
+	list_for_each_safe(pos, tmp, &p->links)
+		check_link(container_of(pos, struct client_link, link), now, &next);
+	if (next != UINT64_MAX)
+		arm_timer(p, next);
+}
+
+/* ---- calls ---- */
+
+void xfer_call(struct xfer_peer *p, struct xfer_call *c, u16 type)
+{
+	u64 now = io_now(p->io);
+
+	c->peer = p;
+	c->conn = NULL;
+	c->type = type;
+	c->stream = 0;
+	c->err = 0;
+	c->last_ns = now;
+	p->stats.calls++;
+	list_add_tail(&p->waiting, &c->link);
+	if (p->freed)
+		call_fail(c, -ECANCELED);
+	else if (c->req.len > WIRE_BODY_MAX)
+		call_fail(c, -EMSGSIZE);
+	else if (p->state == PEER_IDLE && now < p->retry_ns)
+		call_fail(c, p->last_err);
+	if (c->err)
+		return;
+	arm_timer(p, deadline_of(c));
+	if (p->state == PEER_UP)
+		client_send_waiting(p);
+	else if (p->state == PEER_IDLE && !p->want_dial)
+		peer_dial(p);
+}
+
+void xfer_call_cancel(struct xfer_call *c)
+{
+	if (c->peer)
+		call_fail(c, -ECANCELED);
+}

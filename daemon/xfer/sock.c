@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * sock.c - options of a stream socket.  A descriptor from the gate may be no TCP socket; every
+ * option may fail without harm.
+ */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "base/addr.h"
+#include "xfer/conn.h"
+
+#define BUF_BYTES	(16 * 1024 * 1024)	/* 40 ms x 1 Gbit/s is 5 MB; the kernel halves and doubles */
+#define NOTSENT_BYTES	(512 * 1024)
+#define KEEP_IDLE_SEC	10
+#define KEEP_INTVL_SEC	5
+#define KEEP_COUNT	4
+#define USER_TIMEOUT_MS	60000
+
+static void set_int(int fd, int level, int opt, int v)
+{
+	setsockopt(fd, level, opt, &v, sizeof(v));
+}
+
+/*
+ * The send buffer may hold what is in flight on a long link, but what is not yet sent is held
+ * short, or a small frame would queue behind megabytes in the kernel.  FORCE needs
+ * CAP_NET_ADMIN; without it the kernel's own tuning is better than the plain option, which
+ * is capped by wmem_max.
+ */
+void sock_tune(int fd)
+{
+	set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, BUF_BYTES);
+	set_int(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOTSENT_BYTES);
+	set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+	set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEP_IDLE_SEC);
+	set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEP_INTVL_SEC);
+	set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEP_COUNT);
+	set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS);
+}
+
+void sock_name(int fd, bool peer, char *buf, size_t cap)
+{
+	struct sockaddr_storage ss = { 0 };
+	socklen_t len = sizeof(ss);
+	char text[ADDR_STR_LEN];
+
+	if (peer ? getpeername(fd, (struct sockaddr *)&ss, &len) : getsockname(fd, (struct sockaddr *)&ss, &len))
+		ss.ss_family = AF_UNSPEC;
+	snprintf(buf, cap, "%s", addr_str((struct sockaddr *)&ss, text));
+}
+
+u64 sock_rtt_ns(int fd)
+{
+	struct tcp_info ti = { 0 };
+	socklen_t len = sizeof(ti);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &ti, &len))
+		return 0;
+	return (u64)ti.tcpi_rtt * 1000;
+}
