@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * attach.c - a cache directory is opened, checked, bound to a volume, and closed.
+ *
+ * The directory's own identity (filesystem, handle) is written into it when it is stamped and
+ * compared at every later attach: a copy or a restored image has other inodes than the index
+ * says, so it is refused (R10).  The lock file keeps a second daemon out.  Blocks shortly:
+ * attaching is rare and happens before anything is served.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <sys/xattr.h>
+
+#include "base/log.h"
+#include "cache/index.h"
+
+#define FS_EXT4		0xEF53
+#define FS_XFS		0x58465342
+#define FS_BTRFS	0x9123683E
+#define FS_TMPFS	0x01021994
+
+static const char *const private_dirs[] = { "tmp", "staged", "maps", "dirty", "conflict", "quarantine" };
+
+/* What makes this directory this directory. */
+struct identity { u64 fstype, fsid; struct fh dir, root; } __attribute__((packed));
+
+static int fail(enum ctl_error *cause, enum ctl_error e, int err, const char *dir, const char *what)
+{
+	static const struct { const char *name, *message, *hint; } text[] = {
+#define X(n, msg, hint) { #n, msg, hint },
+		CTL_ERRORS(X)
+#undef X
+	};
+
+	*cause = e;
+	log_err("event=attach cause=%s cache=%s step=%s error=\"%s\" message=\"%s\" hint=\"%s\"",
+		text[e].name, dir, what, strerror(-err), text[e].message, text[e].hint);
+	return err;
+}
+
+static int open_dir(int at, const char *name)
+{
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (at == AT_FDCWD ? 0 : O_NOFOLLOW));
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int make_dir(int at, const char *name, mode_t mode)
+{
+	if (mkdirat(at, name, mode) && errno != EEXIST)
+		return -errno;
+	return open_dir(at, name);
+}
+
+static bool fs_allowed(int fd)
+{
+	struct statfs sf;
+
+	if (fstatfs(fd, &sf))
+		return false;
+	switch ((u32)sf.f_type) {
+	case FS_EXT4:
+	case FS_XFS:
+	case FS_BTRFS:
+	case FS_TMPFS:
+		return true;
+	}
+	return false;
+}
+
+static int identity_of(struct cache *c, struct identity *id)
+{
+	struct statfs sf;
+	int err;
+
+	memset(id, 0, sizeof(*id));
+	if (fstatfs(c->top_fd, &sf))
+		return -errno;
+	id->fstype = (u32)sf.f_type;
+	/* xfs and tmpfs derive theirs from the device number, which may change with a reboot. */
+	if (id->fstype != FS_XFS && id->fstype != FS_TMPFS)
+		memcpy(&id->fsid, &sf.f_fsid, min(sizeof(id->fsid), sizeof(sf.f_fsid)));
+	err = fh_of(c->top_fd, "", &id->dir);
+	return err ? err : fh_of(c->root_fd, "", &id->root);
+}
+
+static void boot_id(char buf[40])
+{
+	CLEANUP_CLOSE int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, buf, 36);
+
+	buf[n > 0 ? n : 0] = 0;
+}
+
+/* Can we do here what stubs need? Said at attach instead of at the first miss. */
+static int probe(struct cache *c)
+{
+	static const char name[] = "probe";
+	char path[64];
+	struct fh fh;
+	int fd, err = 0;
+
+	fd = openat(c->tmp_fd, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (setxattr(path, AUGUR_XATTR_NAME ".probe", "1", 1, 0))
+		err = -errno;
+	if (!err)
+		err = fh_of(fd, "", &fh);
+	close(fd);
+	if (!err) {
+		fd = fh_open(c->top_fd, &fh, O_RDONLY);
+		if (fd < 0)
+			err = fd;
+		else
+			close(fd);
+	}
+	unlinkat(c->tmp_fd, name, 0);
+	return err;
+}
+
+static void sweep_tmp(struct cache *c)
+{
+	int fd = openat(c->priv_fd, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *de;
+	unsigned int n = 0;
+
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((de = readdir(d)))
+		if (strcmp(de->d_name, ".") && strcmp(de->d_name, ".."))
+			n += !lower_unlink_tmp(c, de->d_name);
+	closedir(d);
+	if (n)
+		log_info("event=swept_tmp cache=%s entries=%u", c->dir, n);
+}
+
+/* ---- steps of the attach ---- */
+
+static int open_layout(struct cache *c, enum ctl_error *cause)
+{
+	struct stat st;
+	int err;
+
+	c->top_fd = open_dir(AT_FDCWD, c->dir);
+	if (c->top_fd < 0)
+		return fail(cause, AUGUR_E_CACHE_MISSING, c->top_fd, c->dir, "open");
+	if (!fs_allowed(c->top_fd))
+		return fail(cause, AUGUR_E_CACHE_FS, -EINVAL, c->dir, "statfs");
+	c->priv_fd = make_dir(c->top_fd, ".augur", 0700);
+	if (c->priv_fd < 0)
+		return fail(cause, c->priv_fd == -EROFS || c->priv_fd == -EACCES ? AUGUR_E_CACHE_READONLY :
+			    AUGUR_E_INTERNAL, c->priv_fd, c->dir, ".augur");
+	c->lock_fd = openat(c->priv_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (c->lock_fd < 0)
+		return fail(cause, AUGUR_E_CACHE_READONLY, -errno, c->dir, "lock");
+	if (flock(c->lock_fd, LOCK_EX | LOCK_NB))
+		return fail(cause, AUGUR_E_CACHE_BUSY, -errno, c->dir, "lock");
+	for (size_t i = 0; i < ARRAY_SIZE(private_dirs); i++) {
+		int fd = make_dir(c->priv_fd, private_dirs[i], 0700);
+
+		if (fd < 0)
+			return fail(cause, AUGUR_E_CACHE_READONLY, fd, c->dir, private_dirs[i]);
+		if (i == 0)
+			c->tmp_fd = fd;
+		else
+			close(fd);
+	}
+	c->root_fd = make_dir(c->top_fd, "root", 0755);
+	if (c->root_fd < 0 || fstat(c->root_fd, &st))
+		return fail(cause, AUGUR_E_CACHE_READONLY, c->root_fd < 0 ? c->root_fd : -errno, c->dir, "root");
+	c->root_dev = ((u64)major(st.st_dev) << 20) | minor(st.st_dev);
+	c->root_ino = st.st_ino;
+	err = probe(c);
+	if (err)
+		return fail(cause, err == -EOPNOTSUPP || err == -ESTALE ? AUGUR_E_CACHE_FS :
+			    err == -EPERM || err == -EROFS ? AUGUR_E_CACHE_READONLY : AUGUR_E_INTERNAL, err, c->dir, "probe");
+	return 0;
+}
+
+static int check_identity(struct cache *c, enum ctl_error *cause)
+{
+	struct identity now, then;
+	size_t len = sizeof(then);
+	char boot[40], old_boot[40] = "";
+	u8 clean = 0;
+	int err = identity_of(c, &now);
+
+	if (err)
+		return fail(cause, AUGUR_E_CACHE_FS, err, c->dir, "handle");
+	err = index_meta_get(c, "identity", &then, &len);
+	if (err == -ENOENT)
+		return 0;
+	if (err)
+		return fail(cause, AUGUR_E_INTERNAL, err, c->dir, "identity");
+	if (len != sizeof(then) || memcmp(&now, &then, sizeof(now)))
+		return fail(cause, AUGUR_E_CACHE_COPIED, -EXDEV, c->dir, "identity");
+	len = sizeof(c->volume_id);
+	if (index_meta_get(c, "volume_id", c->volume_id, &len) || len != sizeof(c->volume_id))
+		return 0;		/* never got as far as a volume */
+	len = sizeof(c->root_oid);
+	if (index_meta_get(c, "root_oid", c->root_oid, &len) || len != sizeof(c->root_oid))
+		return 0;
+	len = sizeof(c->volume) - 1;
+	if (!index_meta_get(c, "volume", c->volume, &len))
+		c->volume[len] = 0;
+	c->stamped = true;
+	len = sizeof(old_boot) - 1;
+	if (!index_meta_get(c, "boot_id", old_boot, &len))
+		old_boot[len] = 0;
+	len = 1;
+	if (index_meta_get(c, "clean", &clean, &len))
+		clean = 0;
+	boot_id(boot);
+	c->unclean = !clean && strcmp(boot, old_boot);
+	if (c->unclean)
+		log_notice("event=unclean_stop cache=%s effect=\"unsettled bytes are fetched again\"", c->dir);
+	return 0;
+}
+
+static int mark_in_use(struct cache *c, enum ctl_error *cause)
+{
+	struct identity now;
+	char boot[40];
+	u8 clean = 0;
+	int err = identity_of(c, &now);
+
+	boot_id(boot);
+	if (!err)
+		err = index_meta_put(c, "identity", &now, sizeof(now));
+	if (!err)
+		err = index_meta_put(c, "boot_id", boot, strlen(boot));
+	if (!err)
+		err = index_meta_put(c, "clean", &clean, 1);
+	return err ? fail(cause, AUGUR_E_INTERNAL, err, c->dir, "index") : 0;
+}
+
+static void close_fds(struct cache *c)
+{
+	int *fds[] = { &c->tmp_fd, &c->root_fd, &c->priv_fd, &c->lock_fd, &c->top_fd };
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+	free(c->dir);
+	free(c);
+}
+
+int cache_attach(struct io *io, const char *dir, struct cache **out, enum ctl_error *cause)
+{
+	struct cache *c = xcalloc(1, sizeof(*c));
+	CLEANUP_FREE char *path = xasprintf("%s/.augur/db", dir);
+	int err;
+
+	c->io = io;
+	c->dir = xstrdup(dir);
+	c->top_fd = c->root_fd = c->priv_fd = c->tmp_fd = c->lock_fd = -1;
+	c->chunk_shift = AUGUR_CHUNK_SHIFT_DEF;
+	index_init(c);
+	err = open_layout(c, cause);
+	if (!err) {
+		err = db_open(io, path, DB_FULL, index_schema, INDEX_VERSION, &c->db);
+		if (err)
+			fail(cause, AUGUR_E_INTERNAL, err, dir, "index");
+	}
+	if (!err)
+		err = check_identity(c, cause);
+	if (!err)
+		err = mark_in_use(c, cause);
+	if (err) {
+		if (c->db)
+			db_close(c->db);
+		close_fds(c);
+		return err;
+	}
+	sweep_tmp(c);
+	settle_start(c);
+	*out = c;
+	return 0;
+}
+
+/* ---- binding to a volume ---- */
+
+static int stamp_root(struct cache *c, const struct wire_entry *root)
+{
+	struct timespec ts[2] = {
+		{ .tv_nsec = UTIME_OMIT }, { root->attr.mtime_sec, root->attr.mtime_nsec }
+	};
+	const struct wire_attr *a = &root->attr;
+	struct augur_rec rec;
+	bool known;
+	struct fh fh;
+	int err;
+
+	if (!S_ISDIR(a->mode))
+		return -ENOTDIR;
+	known = !lower_record_read(c->root_fd, &rec) && !memcmp(rec.oid, a->oid, AUGUR_OID_LEN);
+	if (!known)
+		rec = (struct augur_rec){ .flags = AUGUR_REC_STUB, .chunk_shift = c->chunk_shift };
+	else if (rec.ctime_sec != a->ctime_sec || rec.ctime_nsec != a->ctime_nsec || rec.version != a->version)
+		rec.flags = (rec.flags & ~AUGUR_REC_COMPLETE) | AUGUR_REC_STUB;
+	memcpy(rec.oid, a->oid, AUGUR_OID_LEN);
+	rec.version = a->version;
+	rec.size = a->size;
+	rec.pu = a->pu;
+	rec.nlink = a->nlink;
+	rec.ctime_sec = a->ctime_sec;
+	rec.ctime_nsec = a->ctime_nsec;
+	if (fchown(c->root_fd, a->uid, a->gid) || fchmod(c->root_fd, a->mode & 07777) || futimens(c->root_fd, ts))
+		return -errno;
+	err = lower_record_write(c->root_fd, &rec);
+	if (!err)
+		err = fh_of(c->root_fd, "", &fh);
+	if (!err)
+		cobj_update(c, a, root->locator, root->locator_len, a->oid, "", 0, &fh, c->chunk_shift, 0);
+	return err;
+}
+
+int cache_stamp(struct cache *c, const char *volume, const u8 id[16], const struct wire_entry *root)
+{
+	int err;
+
+	if (c->stamped && (memcmp(c->volume_id, id, 16) || memcmp(c->root_oid, root->attr.oid, AUGUR_OID_LEN)))
+		return -EXDEV;
+	err = stamp_root(c, root);
+	if (err || c->stamped)
+		return err;
+	/* Names of other users' files lie below: nobody needs to pass through here but root. */
+	if (fchmod(c->top_fd, 0700))
+		log_warn("event=cache_mode cache=%s error=\"%s\"", c->dir, strerror(errno));
+	snprintf(c->volume, sizeof(c->volume), "%s", volume);
+	memcpy(c->volume_id, id, 16);
+	memcpy(c->root_oid, root->attr.oid, AUGUR_OID_LEN);
+	err = index_meta_put(c, "volume", c->volume, strlen(c->volume));
+	if (!err)
+		err = index_meta_put(c, "root_oid", c->root_oid, AUGUR_OID_LEN);
+	if (!err)
+		err = index_meta_put(c, "volume_id", c->volume_id, 16);
+	if (!err)
+		c->stamped = true;
+	return err;
+}
+
+/* ---- the end ---- */
+
+struct closing { struct cache *c; void (*done)(void *arg); void *arg; struct io_op tick; };
+
+static void close_now(struct cache *c, bool clean)
+{
+	u8 one = 1;
+
+	c->closing = true;
+	if (c->settle_op.busy)
+		c->io->ops->cancel(c->io, &c->settle_op);
+	index_flush(c);
+	if (clean)
+		index_meta_put(c, "clean", &one, 1);
+	db_close(c->db);
+	c->db = NULL;
+}
+
+static void close_last(struct io_op *op, int res)
+{
+	struct closing *cl = container_of(op, struct closing, tick);
+
+	/* Cancelled timers have come back by now. */
+	index_exit(cl->c);
+	close_fds(cl->c);
+	if (cl->done)
+		cl->done(cl->arg);
+	free(cl);
+}
+
+static void close_settled(void *arg)
+{
+	struct closing *cl = arg;
+
+	close_now(cl->c, true);
+	cl->tick.done = close_last;
+	cl->c->io->ops->timer(cl->c->io, &cl->tick, io_now(cl->c->io) + 1000000);
+}
+
+void cache_close(struct cache *c, void (*done)(void *arg), void *arg)
+{
+	struct closing *cl = xcalloc(1, sizeof(*cl));
+
+	cl->c = c;
+	cl->done = done;
+	cl->arg = arg;
+	c->settled = NULL;
+	if (done)
+		settle_now(c, close_settled, cl);
+	else
+		close_settled(cl);
+}
+
+void cache_space(const struct cache *c, u64 *free_bytes, u64 *used_bytes)
+{
+	struct statvfs sv;
+
+	*free_bytes = *used_bytes = 0;
+	if (fstatvfs(c->top_fd, &sv))
+		return;
+	*free_bytes = (u64)sv.f_bavail * sv.f_frsize;
+	*used_bytes = (u64)(sv.f_blocks - sv.f_bfree) * sv.f_frsize;
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * cache.h - one local cache directory: <cache>/root with the real names, <cache>/.augur with
+ * what is private, and the index of objects in <cache>/.augur/db.
+ *
+ * What is durable, and when (reliability.md 4.1):
+ *   - the record trusted.augur of an inode is written last, so a half-made stub is never seen;
+ *   - bytes land without a sync; their claim (the COMPLETE flag of the record, or the map row
+ *     of a partial file) follows lazily in groups, after a sync (settle.c);
+ *   - the index is a convenience: a row lost with the power is found again at the owner.
+ *
+ * Threads: everything here is called on the loop thread.  Functions marked "worker" run on
+ * IO_POOL_LOWER, touch only the job they were given and the descriptors and constants of
+ * struct cache.
+ */
+#ifndef AUGUR_CACHE_CACHE_H
+#define AUGUR_CACHE_CACHE_H
+
+#include "base/db.h"
+#include "base/fh.h"
+#include "base/mem.h"
+#include "common/bitmap.h"
+#include "ctl/ctl_proto.h"
+#include "wire/msg.h"
+
+#define CACHE_LRU_MAX	(128 * 1024)	/* objects kept in memory beside those in use */
+#define CACHE_SETTLE_NS	(2ull * 1000000000)
+#define CACHE_SETTLE_BYTES (64ull << 20)
+
+enum {
+	COBJ_COMPLETE	= 1 << 0,	/* all bytes (all names) present, as the record will or does say */
+	COBJ_STALE	= 1 << 1,	/* the record says so */
+	COBJ_CAPS	= 1 << 2,	/* has security.capability: a plain write would strip it */
+	COBJ_LINKS	= 1 << 3,	/* has more names, in table name */
+	COBJ_SUSPECT	= 1 << 4,	/* a sync failed: never claim again (R8) */
+	COBJ_AHEAD	= 1 << 5,	/* fetched before anybody asked */
+};
+#define COBJ_STORED	(COBJ_CAPS | COBJ_LINKS)	/* kept in the index */
+
+/* An object, in memory. */
+struct cobj {
+	u8		oid[AUGUR_OID_LEN];
+	struct list	lru;
+	unsigned int	refs;		/* users: stays in memory */
+	u8		parent[AUGUR_OID_LEN];
+	struct fh	fh;		/* lower inode */
+	u32		pu, mode, nlink;
+	u64		version, tag, size;
+	s64		mtime_sec, ctime_sec;
+	u32		mtime_nsec, ctime_nsec;
+	u8		shift, flags, loc_len, name_len;
+	u8		*loc;
+	char		*name;		/* one of its names, terminated; "" for the root */
+	/* regular files that are not complete; NULL: nothing */
+	u8		*map;		/* chunks whose bytes are in the lower file */
+	u8		*fly;		/* chunks asked for */
+	u64		settled;	/* present bytes the durable claim says */
+	struct list	unsettled;
+	u64		inval_seq;	/* last change of its shard applied to it */
+	u32		gen;		/* raised at every notice of a change: an answer older than it is asked again */
+	void		*user;		/* work under way on it, the agent's */
+};
+
+struct cache {
+	struct io	*io;
+	char		*dir;
+	int		top_fd, root_fd, priv_fd, tmp_fd, lock_fd;
+	u64		root_dev, root_ino;	/* new-style encoded, as the kernel lists it */
+	char		volume[64];
+	u8		volume_id[16];
+	bool		stamped;	/* belongs to volume_id; root has a record */
+	bool		unclean;	/* the last user of it did not close it and the machine restarted */
+	u8		root_oid[AUGUR_OID_LEN];
+	unsigned int	chunk_shift;
+	struct db	*db;
+	u64		tmp_no;
+	/* index.c */
+	struct map	objs;
+	struct list	lru;
+	size_t		nlru;
+	struct index_batch *batch;
+	struct io_op	batch_op;
+	/* settle.c */
+	struct list	unsettled;
+	u64		unsettled_bytes;
+	struct settle	*settling;
+	struct io_op	settle_op;
+	bool		closing;
+	void		(*settled)(void *ctx, const u8 *oid, bool complete, u64 present);
+	void		*settled_ctx;
+	/* counters */
+	u64		n_objects, n_stubs, n_fills, fill_bytes;
+};
+
+/* ---- attach.c ---- */
+/*
+ * Opens @dir: locks it, makes its layout if it is empty, checks that it is the directory that
+ * was stamped.  Blocks shortly.  0, or -errno with *cause (CTL_ERRORS) and a logged line.
+ */
+int cache_attach(struct io *io, const char *dir, struct cache **out, enum ctl_error *cause);
+/* Binds it to a volume and gives root/ its record; -EXDEV: it belongs to another volume. */
+int cache_stamp(struct cache *c, const char *volume, const u8 id[16], const struct wire_entry *root);
+/* Final settle, then closes; done(arg) when over.  With done NULL: without the settle, at once. */
+void cache_close(struct cache *c, void (*done)(void *arg), void *arg);
+void cache_space(const struct cache *c, u64 *free_bytes, u64 *used_bytes);
+/* Shard sequence numbers: what INVALs have been applied. */
+struct cache_seq { u64 epoch, seq; };
+int cache_seq_load(struct cache *c, struct cache_seq *seqs, u32 n);	/* at start: blocks */
+void cache_seq_store(struct cache *c, u32 shard, u64 epoch, u64 seq);
+
+/* ---- index.c ---- */
+struct cobj *cobj_peek(struct cache *c, const u8 *oid);		/* in memory, or NULL; no reference */
+typedef void cobj_fn(void *arg, struct cobj *o);
+/* fn from the loop, never from inside; o NULL: not known. */
+void cobj_load(struct cache *c, const u8 *oid, cobj_fn *fn, void *arg);
+static inline void cobj_get(struct cobj *o) { o->refs++; }
+void cobj_put(struct cache *c, struct cobj *o);
+/* Takes an entry of the owner whose stub is @fh; resets presence if the version is another. */
+struct cobj *cobj_update(struct cache *c, const struct wire_attr *a, const u8 *loc, size_t loc_len,
+			 const u8 *parent, const char *name, size_t name_len, const struct fh *fh,
+			 u8 shift, u8 flags);
+void cobj_forget(struct cache *c, const u8 *oid);
+void cobj_store(struct cache *c, struct cobj *o);		/* row, lazily */
+/* One more name of an object with several. */
+void cobj_name_add(struct cache *c, const u8 *oid, const u8 *parent, const char *name, size_t len);
+struct cobj_name { u8 parent[AUGUR_OID_LEN]; struct fh parent_fh; u8 len; char name[AUGUR_NAME_MAX + 1]; };
+typedef void cobj_names_fn(void *arg, struct cobj_name *names, size_t n);
+/* All known names, with the handles of their directories; names valid in the call. */
+void cobj_names(struct cache *c, struct cobj *o, cobj_names_fn *fn, void *arg);
+/* Every object whose PU satisfies want(), for a sweep: fn gets an array it must free. */
+struct cobj_brief { u8 oid[AUGUR_OID_LEN]; u64 version, tag; u32 pu, mode; u8 loc_len; u8 loc[WIRE_LOCATOR_MAX]; };
+typedef void cobj_briefs_fn(void *arg, struct cobj_brief *b, size_t n);
+void cobj_briefs(struct cache *c, bool (*want)(void *arg, u32 pu), cobj_briefs_fn *fn, void *arg);
+void index_flush(struct cache *c);
+static inline bool cobj_is_file(const struct cobj *o) { return (o->mode & 0170000) == 0100000; }
+static inline bool cobj_is_dir(const struct cobj *o) { return (o->mode & 0170000) == 0040000; }
+
+/* ---- stub.c ---- */
+enum stub_outcome {
+	STUB_FAILED,		/* res */
+	STUB_NEW,		/* made */
+	STUB_SAME,		/* was there, unchanged */
+	STUB_ATTR,		/* a directory or node whose attributes were brought up to date */
+	STUB_DIFFERS,		/* another object or version holds the name: old_fh; the new one is in tmp/ */
+	STUB_IN_WAY,		/* a directory holds the name: its tree has to go first: old_fh */
+};
+struct stub_ent {
+	struct wire_attr attr;
+	char		name[AUGUR_NAME_MAX + 1];
+	u8		name_len, loc_len, shift, flags;	/* flags: COBJ_* found out */
+	u16		xattrs_len, link_len;
+	u8		*loc, *xattrs;		/* in the job's arena */
+	char		*link;
+	struct fh	link_fh;		/* in: an inode of this object and version exists */
+	bool		trust, differs;		/* in: the index knows: it is this version; it is another */
+	/* out */
+	int		res;
+	enum stub_outcome outcome;
+	struct fh	fh, old_fh;
+	u8		old_oid[AUGUR_OID_LEN];
+	char		tmp[32];
+};
+struct stub_job {
+	struct io_op	op;
+	struct cache	*c;
+	struct fh	dir;
+	u8		dir_oid[AUGUR_OID_LEN];
+	struct stub_ent	*ents;
+	u32		n, cap;
+	struct list	arena;			/* blocks of copied bytes */
+	bool		has_dir;		/* dir_attr is current: bring the directory up to date */
+	bool		set_complete;		/* and mark it populated */
+	bool		dir_changed;		/* out: its attributes were */
+	struct wire_attr dir_attr;
+	int		err;			/* out: of the directory itself */
+	void		(*done)(struct stub_job *j);
+	void		*user;
+};
+struct stub_job *stub_job_new(struct cache *c, const struct cobj *dir);
+void stub_job_free(struct stub_job *j);
+/* Copies an entry of a frame. */
+struct stub_ent *stub_job_add(struct stub_job *j, const struct wire_entry *e);
+void stub_job_run(struct stub_job *j);		/* j->done from the loop */
+int stub_work(void *job);			/* worker; tests call it directly */
+
+/* ---- lower.c: small things done to lower inodes (worker) ---- */
+int lower_record_read(int fd, struct augur_rec *rec);
+int lower_record_write(int fd, const struct augur_rec *rec);
+/* Sets and clears AUGUR_REC_* flags of the inode if its record carries @oid (NULL: any). -ESTALE if not. */
+int lower_record_flags(struct cache *c, const struct fh *fh, const u8 *oid, u8 set, u8 clear);
+struct lower_name { char *name; u8 oid[AUGUR_OID_LEN]; struct fh fh; bool is_dir, valid; u64 size; u32 pu; };
+/* Names of a directory with their records, in the directory's order. */
+int lower_list(struct cache *c, const struct fh *dir, struct lower_name **names, size_t *n);
+void lower_names_free(struct lower_name *names, size_t n);
+/* Where is this inode? parent's oid and handle, by its name in the lower tree. */
+int lower_parent(struct cache *c, const struct fh *fh, u8 parent_oid[AUGUR_OID_LEN], struct fh *parent_fh,
+		 char *name, size_t cap);
+int lower_unlink_tmp(struct cache *c, const char *name);
+/* tmp/name over name in dir, when no kernel serves the cache. */
+int lower_switch(struct cache *c, const struct fh *dir, const char *name, const char *tmp);
+int lower_remove(struct cache *c, const struct fh *dir, const char *name);
+
+/* ---- fill.c ---- */
+struct cache_write {
+	struct io_op	op;
+	struct cache	*c;
+	struct fh	fh;
+	u64		off;
+	const u8	*p;		/* the caller keeps it until done */
+	size_t		len;
+	s64		mtime_sec;
+	u32		mtime_nsec;
+	bool		caps;
+	void		(*done)(struct cache_write *w, int res);
+	void		*user;
+	u64		aux;
+};
+/* Writes absent bytes and puts the mtime back; fields set by the caller except op. */
+void cache_write(struct cache_write *w);
+/* Presence in memory. */
+void cobj_map_need(struct cobj *o);
+void cobj_present(struct cache *c, struct cobj *o, u64 off, u64 len);	/* whole chunks covered become present */
+bool cobj_has(const struct cobj *o, u64 off, u64 len);
+u64 cobj_present_bytes(const struct cobj *o);
+void cobj_drop_presence(struct cobj *o);
+
+/* ---- settle.c ---- */
+void settle_start(struct cache *c);		/* the timer */
+void settle_add(struct cache *c, struct cobj *o, u64 bytes);
+/* One pass now; done(arg) after it (and after one that was running). */
+void settle_now(struct cache *c, void (*done)(void *arg), void *arg);
+
+#endif

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * fill.c - absent bytes into the lower file, and which chunks are there.
+ *
+ * A write goes to a worker: open by handle, write, put the mtime back.  Nothing is synced
+ * here (R1): the claim follows in settle.c.  File capabilities would be stripped by a plain
+ * write, even root's; such files are written through a mapping.
+ */
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "cache/cache.h"
+
+static int write_plain(int fd, const u8 *p, size_t len, u64 off)
+{
+	while (len) {
+		ssize_t n = pwrite(fd, p, len, off);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n ? -errno : -EIO;
+		p += n;
+		len -= n;
+		off += n;
+	}
+	return 0;
+}
+
+static int write_mapped(int fd, const u8 *p, size_t len, u64 off)
+{
+	u64 start = off & ~(u64)(sysconf(_SC_PAGESIZE) - 1);
+	size_t span = len + (off - start);
+	u8 *m;
+	int err;
+
+	/* Allocate first: a full disk must be an error and not a SIGBUS. */
+	err = posix_fallocate(fd, off, len);
+	if (err)
+		return -err;
+	m = mmap(NULL, span, PROT_READ | PROT_WRITE, MAP_SHARED, fd, start);
+	if (m == MAP_FAILED)
+		return -errno;
+	memcpy(m + (off - start), p, len);
+	munmap(m, span);
+	return 0;
+}
+
+static int write_work(void *arg)
+{
+	struct cache_write *w = arg;
+	CLEANUP_CLOSE int fd = fh_open(w->c->top_fd, &w->fh, (w->caps ? O_RDWR : O_WRONLY) | O_NOFOLLOW);
+	struct timespec ts[2] = { { .tv_nsec = UTIME_OMIT }, { w->mtime_sec, w->mtime_nsec } };
+	struct stat st;
+	int err;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st))
+		return -errno;
+	if (!S_ISREG(st.st_mode) || w->off > (u64)st.st_size || w->len > (u64)st.st_size - w->off)
+		return -ESTALE;
+	err = w->caps ? write_mapped(fd, w->p, w->len, w->off) : write_plain(fd, w->p, w->len, w->off);
+	/* Also after an error: some bytes may have been written. */
+	if (futimens(fd, ts) && !err)
+		err = -errno;
+	return err;
+}
+
+static void write_done(struct io_op *op, int res)
+{
+	struct cache_write *w = container_of(op, struct cache_write, op);
+
+	if (!res) {
+		w->c->n_fills++;
+		w->c->fill_bytes += w->len;
+	}
+	w->done(w, res);
+}
+
+void cache_write(struct cache_write *w)
+{
+	w->op.done = write_done;
+	w->c->io->ops->work(w->c->io, &w->op, IO_POOL_LOWER, write_work, w);
+}
+
+/* ---- presence in memory ---- */
+
+void cobj_map_need(struct cobj *o)
+{
+	size_t n = augur_map_bytes(o->size, o->shift);
+
+	if (!o->map)
+		o->map = xcalloc(1, n ? n : 1);
+	if (!o->fly)
+		o->fly = xcalloc(1, n ? n : 1);
+}
+
+void cobj_drop_presence(struct cobj *o)
+{
+	free(o->map);
+	free(o->fly);
+	o->map = o->fly = NULL;
+	o->settled = 0;
+}
+
+bool cobj_has(const struct cobj *o, u64 off, u64 len)
+{
+	u64 first, count;
+
+	if (o->flags & COBJ_COMPLETE)
+		return true;
+	augur_chunk_range(off, len, o->size, o->shift, &first, &count);
+	if (!count)
+		return true;
+	return o->map && augur_map_all(o->map, first, count);
+}
+
+u64 cobj_present_bytes(const struct cobj *o)
+{
+	u64 chunks = augur_chunks(o->size, o->shift), n, last;
+
+	if (o->flags & COBJ_COMPLETE)
+		return o->size;
+	if (!o->map || !chunks)
+		return 0;
+	n = augur_map_weight(o->map, chunks) << o->shift;
+	last = o->size & (((u64)1 << o->shift) - 1);
+	if (last && augur_map_test(o->map, chunks - 1))
+		n -= ((u64)1 << o->shift) - last;
+	return n;
+}
+
+/* Only chunks wholly covered (the last one: up to the size) become present. */
+void cobj_present(struct cache *c, struct cobj *o, u64 off, u64 len)
+{
+	u64 chunks = augur_chunks(o->size, o->shift), chunk = (u64)1 << o->shift;
+	u64 end = off + len < off || off + len > o->size ? o->size : off + len;
+	u64 first = (off + chunk - 1) >> o->shift;
+	u64 limit = end == o->size ? chunks : end >> o->shift;
+	u64 before;
+
+	if ((o->flags & COBJ_COMPLETE) || first >= limit)
+		return;
+	cobj_map_need(o);
+	before = cobj_present_bytes(o);
+	augur_map_set_range(o->map, first, limit - first);
+	augur_map_clear_range(o->fly, first, limit - first);
+	if (augur_map_all(o->map, 0, chunks))
+		o->flags |= COBJ_COMPLETE;
+	settle_add(c, o, cobj_present_bytes(o) - before);
+}

@@ -1,0 +1,527 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * index.c - what is known of objects: an LRU in memory above tables in <cache>/.augur/db.
+ *
+ * Rows are written lazily in groups: losing one costs a question to the owner, never data.
+ * Loop thread, except functions named db_*, which run on the database's thread and touch
+ * only their job.
+ */
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "cache/index.h"
+
+#define BATCH_ROWS	1024
+#define BATCH_DELAY_NS	(50ull * 1000000)
+
+const char index_schema[] =
+	"CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS obj(oid BLOB PRIMARY KEY, parent BLOB NOT NULL, name BLOB NOT NULL,"
+	" fh BLOB NOT NULL, loc BLOB NOT NULL, pu INTEGER NOT NULL, mode INTEGER NOT NULL, nlink INTEGER NOT NULL,"
+	" version INTEGER NOT NULL, tag INTEGER NOT NULL, size INTEGER NOT NULL, mtime INTEGER NOT NULL,"
+	" mtime_ns INTEGER NOT NULL, ctime INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, shift INTEGER NOT NULL,"
+	" flags INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS map(oid BLOB PRIMARY KEY, version INTEGER NOT NULL, tag INTEGER NOT NULL,"
+	" present INTEGER NOT NULL, bits BLOB NOT NULL, crc INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS name(oid BLOB NOT NULL, parent BLOB NOT NULL, name BLOB NOT NULL,"
+	" PRIMARY KEY(oid, parent, name)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS seq(shard INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, seq INTEGER NOT NULL) STRICT;";
+
+/* ---- memory ---- */
+
+static void cobj_free(struct cache *c, struct cobj *o)
+{
+	map_del(&c->objs, o->oid);
+	list_del(&o->lru);
+	list_del(&o->unsettled);
+	c->nlru--;
+	free(o->loc);
+	free(o->name);
+	free(o->map);
+	free(o->fly);
+	free(o);
+}
+
+static bool cobj_idle(const struct cobj *o)
+{
+	return !o->refs && !o->user && list_empty(&o->unsettled);
+}
+
+static void lru_trim(struct cache *c)
+{
+	struct list *p, *t;
+	unsigned int looked = 0;
+
+	if (c->nlru <= CACHE_LRU_MAX)
+		return;
+	list_for_each_safe(p, t, &c->lru) {
+		struct cobj *o = container_of(p, struct cobj, lru);
+
+		if (cobj_idle(o))
+			cobj_free(c, o);
+		if (c->nlru <= CACHE_LRU_MAX || ++looked > 64)
+			break;
+	}
+}
+
+static void lru_touch(struct cache *c, struct cobj *o)
+{
+	list_del(&o->lru);
+	list_add_tail(&c->lru, &o->lru);
+}
+
+static struct cobj *cobj_new(struct cache *c, const u8 *oid)
+{
+	struct cobj *o = xcalloc(1, sizeof(*o));
+
+	memcpy(o->oid, oid, AUGUR_OID_LEN);
+	list_init(&o->lru);
+	list_init(&o->unsettled);
+	list_add_tail(&c->lru, &o->lru);
+	map_put(&c->objs, o);
+	c->nlru++;
+	return o;
+}
+
+struct cobj *cobj_peek(struct cache *c, const u8 *oid)
+{
+	struct cobj *o = map_get(&c->objs, oid);
+
+	if (o)
+		lru_touch(c, o);
+	return o;
+}
+
+void cobj_put(struct cache *c, struct cobj *o)
+{
+	if (!o)
+		return;
+	o->refs--;
+	lru_trim(c);
+}
+
+static void cobj_set_names(struct cobj *o, const u8 *loc, size_t loc_len, const u8 *parent,
+			   const char *name, size_t name_len)
+{
+	if (loc_len) {
+		u8 *copy = xmemdup(loc, loc_len);
+
+		free(o->loc);
+		o->loc = copy;
+		o->loc_len = loc_len;
+	}
+	if (parent)
+		memcpy(o->parent, parent, AUGUR_OID_LEN);
+	if (name) {
+		char *copy = xmalloc(name_len + 1);
+
+		memcpy(copy, name, name_len);
+		copy[name_len] = 0;
+		free(o->name);
+		o->name = copy;
+		o->name_len = name_len;
+	}
+}
+
+struct cobj *cobj_update(struct cache *c, const struct wire_attr *a, const u8 *loc, size_t loc_len,
+			 const u8 *parent, const char *name, size_t name_len, const struct fh *fh,
+			 u8 shift, u8 flags)
+{
+	struct cobj *o = cobj_peek(c, a->oid);
+	bool fresh = !o;
+
+	if (!o) {
+		o = cobj_new(c, a->oid);
+		c->n_objects++;
+	}
+	if (fresh || !fh_equal(&o->fh, fh) || o->version != a->version || o->tag != a->tag) {
+		bool dir = S_ISDIR(a->mode);
+
+		/* Presence belongs to one version in one inode; a directory's is kept by its record. */
+		if (!fresh && !dir)
+			cobj_drop_presence(o);
+		list_del(&o->unsettled);
+		o->flags &= COBJ_AHEAD;
+	}
+	o->flags = (o->flags & ~COBJ_STALE) | flags;
+	if (a->nlink > 1 && !S_ISDIR(a->mode))
+		o->flags |= COBJ_LINKS;
+	o->fh = *fh;
+	o->pu = a->pu;
+	o->mode = a->mode;
+	o->nlink = a->nlink;
+	o->version = a->version;
+	o->tag = a->tag;
+	o->size = a->size;
+	o->mtime_sec = a->mtime_sec;
+	o->mtime_nsec = a->mtime_nsec;
+	o->ctime_sec = a->ctime_sec;
+	o->ctime_nsec = a->ctime_nsec;
+	o->shift = shift;
+	cobj_set_names(o, loc, loc_len, parent, name, name_len);
+	cobj_store(c, o);
+	lru_trim(c);
+	return o;
+}
+
+/* ---- rows, in groups ---- */
+
+struct row {
+	u8	oid[AUGUR_OID_LEN], parent[AUGUR_OID_LEN];
+	struct fh fh;
+	u32	pu, mode, nlink, mtime_nsec, ctime_nsec;
+	u64	version, tag, size;
+	s64	mtime_sec, ctime_sec;
+	u8	shift, flags, loc_len, name_len;
+	bool	forget, extra_name;
+	u8	loc[WIRE_LOCATOR_MAX];
+	char	name[AUGUR_NAME_MAX];
+};
+
+struct index_batch { struct db_job job; u32 n; struct row rows[BATCH_ROWS]; };
+
+static int db_run(sqlite3_stmt *st)
+{
+	int rc = sqlite3_step(st);
+
+	sqlite3_reset(st);
+	sqlite3_clear_bindings(st);
+	return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : -EIO;
+}
+
+static int db_forget(sqlite3 *sq, const struct row *r)
+{
+	static const char *const sql[] = {
+		"DELETE FROM obj WHERE oid = ?1", "DELETE FROM map WHERE oid = ?1", "DELETE FROM name WHERE oid = ?1"
+	};
+	int err = 0;
+
+	for (int i = 0; i < 3 && !err; i++) {
+		sqlite3_stmt *st = db_stmt(sq, sql[i]);
+
+		if (!st)
+			return -EIO;
+		sqlite3_bind_blob(st, 1, r->oid, AUGUR_OID_LEN, SQLITE_STATIC);
+		err = db_run(st);
+	}
+	return err;
+}
+
+static int db_name(sqlite3 *sq, const struct row *r)
+{
+	sqlite3_stmt *st = db_stmt(sq, "INSERT OR IGNORE INTO name(oid, parent, name) VALUES(?1, ?2, ?3)");
+
+	if (!st)
+		return -EIO;
+	sqlite3_bind_blob(st, 1, r->oid, AUGUR_OID_LEN, SQLITE_STATIC);
+	sqlite3_bind_blob(st, 2, r->parent, AUGUR_OID_LEN, SQLITE_STATIC);
+	sqlite3_bind_blob(st, 3, r->name, r->name_len, SQLITE_STATIC);
+	return db_run(st);
+}
+
+static int db_row(sqlite3 *sq, const struct row *r)
+{
+	sqlite3_stmt *st;
+
+	if (r->forget)
+		return db_forget(sq, r);
+	if (r->extra_name)
+		return db_name(sq, r);
+	st = db_stmt(sq, "INSERT OR REPLACE INTO obj VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)");
+	if (!st)
+		return -EIO;
+	sqlite3_bind_blob(st, 1, r->oid, AUGUR_OID_LEN, SQLITE_STATIC);
+	sqlite3_bind_blob(st, 2, r->parent, AUGUR_OID_LEN, SQLITE_STATIC);
+	sqlite3_bind_blob(st, 3, r->name, r->name_len, SQLITE_STATIC);
+	sqlite3_bind_blob(st, 4, r->fh.b, r->fh.len, SQLITE_STATIC);
+	sqlite3_bind_blob(st, 5, r->loc, r->loc_len, SQLITE_STATIC);
+	sqlite3_bind_int64(st, 6, r->pu);
+	sqlite3_bind_int64(st, 7, r->mode);
+	sqlite3_bind_int64(st, 8, r->nlink);
+	sqlite3_bind_int64(st, 9, (s64)r->version);
+	sqlite3_bind_int64(st, 10, (s64)r->tag);
+	sqlite3_bind_int64(st, 11, (s64)r->size);
+	sqlite3_bind_int64(st, 12, r->mtime_sec);
+	sqlite3_bind_int64(st, 13, r->mtime_nsec);
+	sqlite3_bind_int64(st, 14, r->ctime_sec);
+	sqlite3_bind_int64(st, 15, r->ctime_nsec);
+	sqlite3_bind_int64(st, 16, r->shift);
+	sqlite3_bind_int64(st, 17, r->flags);
+	return db_run(st);
+}
+
+static int db_batch(sqlite3 *sq, struct db_job *job)
+{
+	struct index_batch *b = container_of(job, struct index_batch, job);
+	int err = 0;
+
+	for (u32 i = 0; i < b->n && !err; i++)
+		err = db_row(sq, &b->rows[i]);
+	return err;
+}
+
+static void batch_free(struct db_job *job)
+{
+	free(container_of(job, struct index_batch, job));
+}
+
+static void batch_done(struct db_job *job, int res)
+{
+	if (res)
+		log_warn("event=index_write error=\"%s\" effect=\"objects are asked for again\"", strerror(-res));
+	batch_free(job);
+}
+
+void index_flush(struct cache *c)
+{
+	struct index_batch *b = c->batch;
+
+	c->batch = NULL;
+	if (!b)
+		return;
+	b->job.fn = db_batch;
+	b->job.done = batch_done;
+	b->job.free_fn = batch_free;
+	db_queue(c->db, &b->job);
+}
+
+static void batch_due(struct io_op *op, int res)
+{
+	struct cache *c = container_of(op, struct cache, batch_op);
+
+	if (res != -ECANCELED)
+		index_flush(c);
+}
+
+static struct row *row_new(struct cache *c)
+{
+	struct row *r;
+
+	if (c->batch && c->batch->n == BATCH_ROWS)
+		index_flush(c);
+	if (!c->batch) {
+		c->batch = xmalloc(sizeof(*c->batch));
+		memset(&c->batch->job, 0, sizeof(c->batch->job));
+		c->batch->n = 0;
+		if (!c->batch_op.busy && !c->closing) {
+			c->batch_op.done = batch_due;
+			c->io->ops->timer(c->io, &c->batch_op, io_now(c->io) + BATCH_DELAY_NS);
+		}
+	}
+	r = &c->batch->rows[c->batch->n++];
+	memset(r, 0, offsetof(struct row, loc));
+	return r;
+}
+
+void cobj_store(struct cache *c, struct cobj *o)
+{
+	struct row *r = row_new(c);
+
+	memcpy(r->oid, o->oid, AUGUR_OID_LEN);
+	memcpy(r->parent, o->parent, AUGUR_OID_LEN);
+	r->fh = o->fh;
+	r->pu = o->pu;
+	r->mode = o->mode;
+	r->nlink = o->nlink;
+	r->version = o->version;
+	r->tag = o->tag;
+	r->size = o->size;
+	r->mtime_sec = o->mtime_sec;
+	r->mtime_nsec = o->mtime_nsec;
+	r->ctime_sec = o->ctime_sec;
+	r->ctime_nsec = o->ctime_nsec;
+	r->shift = o->shift;
+	r->flags = o->flags & COBJ_STORED;
+	r->loc_len = min((size_t)o->loc_len, sizeof(r->loc));
+	memcpy(r->loc, o->loc ? o->loc : (const u8 *)"", r->loc_len);
+	r->name_len = o->name_len;
+	memcpy(r->name, o->name ? o->name : "", r->name_len);
+}
+
+void cobj_name_add(struct cache *c, const u8 *oid, const u8 *parent, const char *name, size_t len)
+{
+	struct row *r = row_new(c);
+
+	r->extra_name = true;
+	memcpy(r->oid, oid, AUGUR_OID_LEN);
+	memcpy(r->parent, parent, AUGUR_OID_LEN);
+	r->name_len = len;
+	memcpy(r->name, name, len);
+}
+
+void cobj_forget(struct cache *c, const u8 *oid)
+{
+	struct cobj *o = map_get(&c->objs, oid);
+	struct row *r = row_new(c);
+
+	r->forget = true;
+	memcpy(r->oid, oid, AUGUR_OID_LEN);
+	if (!o)
+		return;
+	if (cobj_idle(o))
+		cobj_free(c, o);
+	else
+		o->flags |= COBJ_STALE;
+}
+
+/* ---- loading ---- */
+
+struct load {
+	struct db_job	job;
+	struct cache	*c;
+	u8		oid[AUGUR_OID_LEN];
+	bool		found, has_map;
+	struct row	row;
+	struct map_row	map;
+	u32		crc;
+	cobj_fn		*fn;
+	void		*arg;
+};
+
+static size_t col_blob(sqlite3_stmt *st, int col, void *buf, size_t cap)
+{
+	int n = sqlite3_column_bytes(st, col);
+	const void *p = sqlite3_column_blob(st, col);
+
+	if (n < 0 || (size_t)n > cap || !p)
+		return 0;
+	memcpy(buf, p, n);
+	return n;
+}
+
+static void db_load_row(sqlite3_stmt *st, struct row *r)
+{
+	col_blob(st, 1, r->parent, AUGUR_OID_LEN);
+	r->name_len = col_blob(st, 2, r->name, sizeof(r->name));
+	r->fh.len = col_blob(st, 3, r->fh.b, sizeof(r->fh.b));
+	r->loc_len = col_blob(st, 4, r->loc, sizeof(r->loc));
+	r->pu = sqlite3_column_int64(st, 5);
+	r->mode = sqlite3_column_int64(st, 6);
+	r->nlink = sqlite3_column_int64(st, 7);
+	r->version = sqlite3_column_int64(st, 8);
+	r->tag = sqlite3_column_int64(st, 9);
+	r->size = sqlite3_column_int64(st, 10);
+	r->mtime_sec = sqlite3_column_int64(st, 11);
+	r->mtime_nsec = sqlite3_column_int64(st, 12);
+	r->ctime_sec = sqlite3_column_int64(st, 13);
+	r->ctime_nsec = sqlite3_column_int64(st, 14);
+	r->shift = sqlite3_column_int64(st, 15);
+	r->flags = sqlite3_column_int64(st, 16);
+}
+
+static int db_load(sqlite3 *sq, struct db_job *job)
+{
+	struct load *l = container_of(job, struct load, job);
+	sqlite3_stmt *st = db_stmt(sq, "SELECT * FROM obj WHERE oid = ?1");
+
+	if (!st)
+		return -EIO;
+	sqlite3_bind_blob(st, 1, l->oid, AUGUR_OID_LEN, SQLITE_STATIC);
+	if (sqlite3_step(st) == SQLITE_ROW) {
+		l->found = true;
+		db_load_row(st, &l->row);
+	}
+	sqlite3_reset(st);
+	st = db_stmt(sq, "SELECT version, tag, present, bits, crc FROM map WHERE oid = ?1");
+	if (!l->found || !st)
+		return 0;
+	sqlite3_bind_blob(st, 1, l->oid, AUGUR_OID_LEN, SQLITE_STATIC);
+	if (sqlite3_step(st) == SQLITE_ROW) {
+		memcpy(l->map.oid, l->oid, AUGUR_OID_LEN);
+		l->map.version = sqlite3_column_int64(st, 0);
+		l->map.tag = sqlite3_column_int64(st, 1);
+		l->map.present = sqlite3_column_int64(st, 2);
+		l->map.map = xmalloc(AUGUR_MAP_MAX);
+		l->map.len = col_blob(st, 3, l->map.map, AUGUR_MAP_MAX);
+		l->crc = sqlite3_column_int64(st, 4);
+		l->has_map = true;
+	}
+	sqlite3_reset(st);
+	return 0;
+}
+
+static void load_map(struct load *l, struct cobj *o)
+{
+	size_t n = augur_map_bytes(o->size, o->shift);
+
+	/* A claim that cannot be believed is no claim (R2). */
+	if (!l->has_map || l->map.version != o->version || l->map.tag != o->tag || l->map.len != n ||
+	    map_row_crc(&l->map) != l->crc)
+		return;
+	cobj_map_need(o);
+	memcpy(o->map, l->map.map, n);
+	o->settled = cobj_present_bytes(o);
+}
+
+static struct cobj *load_obj(struct load *l)
+{
+	struct row *r = &l->row;
+	struct cobj *o = cobj_new(l->c, l->oid);
+
+	o->fh = r->fh;
+	o->pu = r->pu;
+	o->mode = r->mode;
+	o->nlink = r->nlink;
+	o->version = r->version;
+	o->tag = r->tag;
+	o->size = r->size;
+	o->mtime_sec = r->mtime_sec;
+	o->mtime_nsec = r->mtime_nsec;
+	o->ctime_sec = r->ctime_sec;
+	o->ctime_nsec = r->ctime_nsec;
+	o->shift = r->shift;
+	o->flags = r->flags & COBJ_STORED;
+	cobj_set_names(o, r->loc, r->loc_len, r->parent, r->name, r->name_len);
+	if (cobj_is_file(o))
+		load_map(l, o);
+	return o;
+}
+
+static void load_done(struct db_job *job, int res)
+{
+	struct load *l = container_of(job, struct load, job);
+	struct cobj *o = cobj_peek(l->c, l->oid);	/* somebody else may have been faster */
+
+	if (!o && !res && l->found && l->row.fh.len >= 5 && l->row.shift < 64)
+		o = load_obj(l);
+	l->fn(l->arg, o);
+	lru_trim(l->c);
+	free(l->map.map);
+	free(l);
+}
+
+void cobj_load(struct cache *c, const u8 *oid, cobj_fn *fn, void *arg)
+{
+	struct load *l = xcalloc(1, sizeof(*l));
+
+	/* What is only in the batch must be found too. */
+	index_flush(c);
+	l->c = c;
+	memcpy(l->oid, oid, AUGUR_OID_LEN);
+	l->fn = fn;
+	l->arg = arg;
+	l->job.fn = db_load;
+	l->job.done = load_done;
+	db_queue(c->db, &l->job);
+}
+
+/* ---- start and end ---- */
+
+void index_init(struct cache *c)
+{
+	map_init(&c->objs, offsetof(struct cobj, oid), AUGUR_OID_LEN);
+	list_init(&c->lru);
+	list_init(&c->unsettled);
+}
+
+void index_exit(struct cache *c)
+{
+	struct list *p, *t;
+
+	index_flush(c);
+	if (c->batch_op.busy)
+		c->io->ops->cancel(c->io, &c->batch_op);
+	list_for_each_safe(p, t, &c->lru)
+		cobj_free(c, container_of(p, struct cobj, lru));
+	map_free(&c->objs);
+}

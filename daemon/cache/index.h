@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* index.h - private to the cache room: the tables of <cache>/.augur/db and their jobs. */
+#ifndef AUGUR_CACHE_INDEX_H
+#define AUGUR_CACHE_INDEX_H
+
+#include "cache/cache.h"
+
+#define INDEX_VERSION 1
+extern const char index_schema[];
+
+void index_init(struct cache *c);
+void index_exit(struct cache *c);
+
+/* meta table: blobs by key; blocking, at attach only. len in: room, out: length; -ENOENT. */
+int index_meta_get(struct cache *c, const char *key, void *buf, size_t *len);
+int index_meta_put(struct cache *c, const char *key, const void *buf, size_t len);
+
+/* The durable claim of a partial file (R2). */
+struct map_row { u8 oid[AUGUR_OID_LEN]; u64 version, tag, present; u8 *map; size_t len; bool drop; };
+/* Writes or drops rows in one job, done(arg, res) on the loop; takes over rows and maps. */
+void index_maps_store(struct cache *c, struct map_row *rows, size_t n, void (*done)(void *arg, int res), void *arg);
+/* CRC-32C of a map row's content. */
+u32 map_row_crc(const struct map_row *r);
+
+#endif

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * lower.c - small things done to inodes of the lower filesystem.  Worker: every function may
+ * block and uses only descriptors and constants of struct cache.
+ *
+ * Objects are opened by handle, names only as one checked component relative to a directory
+ * opened by handle, never followed: whatever a peer says, nothing outside the cache is touched.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <linux/openat2.h>
+
+#include "base/log.h"
+#include "cache/cache.h"
+
+#ifndef O_PATH
+#define O_PATH 010000000
+#endif
+
+int lower_record_read(int fd, struct augur_rec *rec)
+{
+	u8 buf[AUGUR_RECORD_LEN + 1];
+	ssize_t n = fgetxattr(fd, AUGUR_XATTR_NAME, buf, sizeof(buf));
+
+	if (n < 0)
+		return errno == ERANGE ? -EBADMSG : -errno;
+	return augur_rec_decode(buf, n, rec);
+}
+
+int lower_record_write(int fd, const struct augur_rec *rec)
+{
+	u8 buf[AUGUR_RECORD_LEN];
+
+	augur_rec_encode(rec, buf);
+	return fsetxattr(fd, AUGUR_XATTR_NAME, buf, sizeof(buf), 0) ? -errno : 0;
+}
+
+/* Symbolic links and device nodes cannot be opened for their attributes: by path of the O_PATH descriptor. */
+static int path_record(int fd, struct augur_rec *rec, bool write)
+{
+	u8 buf[AUGUR_RECORD_LEN + 1];
+	char path[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (write) {
+		augur_rec_encode(rec, buf);
+		return setxattr(path, AUGUR_XATTR_NAME, buf, AUGUR_RECORD_LEN, 0) ? -errno : 0;
+	}
+	n = getxattr(path, AUGUR_XATTR_NAME, buf, sizeof(buf));
+	if (n < 0)
+		return errno == ERANGE ? -EBADMSG : -errno;
+	return augur_rec_decode(buf, n, rec);
+}
+
+int lower_record_flags(struct cache *c, const struct fh *fh, const u8 *oid, u8 set, u8 clear)
+{
+	CLEANUP_CLOSE int fd = fh_open(c->top_fd, fh, O_PATH | O_NOFOLLOW);
+	struct augur_rec rec;
+	u8 flags;
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = path_record(fd, &rec, false);
+	if (err)
+		return err;
+	if (oid && memcmp(rec.oid, oid, AUGUR_OID_LEN))
+		return -ESTALE;
+	flags = (rec.flags & ~clear) | set;
+	if (flags == rec.flags)
+		return 0;
+	rec.flags = flags;
+	return path_record(fd, &rec, true);
+}
+
+/* ---- listing ---- */
+
+static int name_look(int dirfd, const char *name, struct lower_name *ln)
+{
+	CLEANUP_CLOSE int fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct augur_rec rec;
+	struct stat st;
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st))
+		return -errno;
+	err = fh_of(fd, "", &ln->fh);
+	if (err)
+		return err;
+	ln->is_dir = S_ISDIR(st.st_mode);
+	ln->valid = !path_record(fd, &rec, false);
+	if (ln->valid) {
+		memcpy(ln->oid, rec.oid, AUGUR_OID_LEN);
+		ln->size = rec.size;
+		ln->pu = rec.pu;
+	}
+	return 0;
+}
+
+int lower_list(struct cache *c, const struct fh *dir, struct lower_name **names, size_t *n)
+{
+	int fd = fh_open(c->top_fd, dir, O_RDONLY | O_DIRECTORY);
+	struct lower_name *a = NULL;
+	size_t cap = 0;
+	struct dirent *de;
+	DIR *d;
+
+	*names = NULL;
+	*n = 0;
+	if (fd < 0)
+		return fd;
+	d = fdopendir(fd);
+	if (!d) {
+		close(fd);
+		return -errno;
+	}
+	while ((de = readdir(d))) {
+		if (!strcmp(de->d_name, ".") || !strcmp(de->d_name, ".."))
+			continue;
+		if (*n == cap) {
+			cap = cap ? cap * 2 : 64;
+			a = xrealloc(a, cap * sizeof(*a));
+		}
+		memset(&a[*n], 0, sizeof(*a));
+		if (name_look(dirfd(d), de->d_name, &a[*n]))
+			continue;
+		a[*n].name = xstrdup(de->d_name);
+		(*n)++;
+	}
+	closedir(d);
+	*names = a;
+	return 0;
+}
+
+void lower_names_free(struct lower_name *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(names[i].name);
+	free(names);
+}
+
+/* ---- where an inode is ---- */
+
+static int beneath(int root, const char *rel)
+{
+	struct open_how how = {
+		.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+	int fd = syscall(SYS_openat2, root, *rel ? rel : ".", &how, sizeof(how));
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int fd_path(int fd, char *buf, size_t cap)
+{
+	char link[64];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, buf, cap - 1);
+	if (n < 0)
+		return -errno;
+	if ((size_t)n >= cap - 1)
+		return -ENAMETOOLONG;
+	buf[n] = 0;
+	return 0;
+}
+
+int lower_parent(struct cache *c, const struct fh *fh, u8 parent_oid[AUGUR_OID_LEN], struct fh *parent_fh,
+		 char *name, size_t cap)
+{
+	CLEANUP_CLOSE int fd = fh_open(c->top_fd, fh, O_PATH | O_NOFOLLOW);
+	CLEANUP_CLOSE int dir = -1;
+	CLEANUP_FREE char *path = xmalloc(2 * 8192);
+	char *root = path + 8192, *rel, *slash;
+	struct augur_rec rec;
+	size_t len;
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = fd_path(fd, path, 8192);
+	if (!err)
+		err = fd_path(c->root_fd, root, 8192);
+	if (err)
+		return err;
+	len = strlen(root);
+	if (strncmp(path, root, len) || path[len] != '/')
+		return -ENOENT;
+	rel = path + len + 1;
+	slash = strrchr(rel, '/');
+	if (strlen(slash ? slash + 1 : rel) >= cap)
+		return -ENAMETOOLONG;
+	strcpy(name, slash ? slash + 1 : rel);
+	if (slash)
+		*slash = 0;
+	else
+		*rel = 0;
+	dir = beneath(c->root_fd, rel);
+	if (dir < 0)
+		return dir;
+	err = lower_record_read(dir, &rec);
+	if (err)
+		return err;
+	memcpy(parent_oid, rec.oid, AUGUR_OID_LEN);
+	return fh_of(dir, "", parent_fh);
+}
+
+/* ---- names while no kernel serves the cache ---- */
+
+int lower_unlink_tmp(struct cache *c, const char *name)
+{
+	if (!unlinkat(c->tmp_fd, name, 0))
+		return 0;
+	return unlinkat(c->tmp_fd, name, AT_REMOVEDIR) ? -errno : 0;
+}
+
+int lower_switch(struct cache *c, const struct fh *dir, const char *name, const char *tmp)
+{
+	CLEANUP_CLOSE int fd = fh_open(c->top_fd, dir, O_RDONLY | O_DIRECTORY);
+
+	if (fd < 0)
+		return fd;
+	return renameat(c->tmp_fd, tmp, fd, name) ? -errno : 0;
+}
+
+int lower_remove(struct cache *c, const struct fh *dir, const char *name)
+{
+	CLEANUP_CLOSE int fd = fh_open(c->top_fd, dir, O_RDONLY | O_DIRECTORY);
+
+	if (fd < 0)
+		return fd;
+	if (!unlinkat(fd, name, 0))
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return -errno;
+	return unlinkat(fd, name, AT_REMOVEDIR) ? -errno : 0;
+}

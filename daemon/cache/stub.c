@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * stub.c - makes the names of a directory: entries of the owner become lower inodes.
+ *
+ * A job is one batch of entries of one directory, run on a worker.  Each inode gets its type,
+ * size, owner, mode, attributes and times first and its record last; a leftover without a
+ * valid record is removed and made anew.  What holds a name already is compared: the same
+ * object and version is left alone, another one is never overwritten in place: its record is
+ * marked STALE, the new inode is made in tmp/, and the caller has the kernel switch them.
+ *
+ * Everything in an entry came from a peer: names were checked when decoded and are checked
+ * again here; attributes outside the list below are not applied.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#include "base/log.h"
+#include "cache/cache.h"
+
+#define ARENA_BLOCK 65536
+
+struct arena { struct list link; size_t used, cap; u8 data[]; };
+
+/* ---- the job ---- */
+
+struct stub_job *stub_job_new(struct cache *c, const struct cobj *dir)
+{
+	struct stub_job *j = xcalloc(1, sizeof(*j));
+
+	j->c = c;
+	j->dir = dir->fh;
+	memcpy(j->dir_oid, dir->oid, AUGUR_OID_LEN);
+	list_init(&j->arena);
+	return j;
+}
+
+void stub_job_free(struct stub_job *j)
+{
+	while (!list_empty(&j->arena)) {
+		struct arena *a = list_first(&j->arena, struct arena, link);
+
+		list_del(&a->link);
+		free(a);
+	}
+	free(j->ents);
+	free(j);
+}
+
+static void *arena_copy(struct stub_job *j, const void *p, size_t len, bool text)
+{
+	struct arena *a = list_empty(&j->arena) ? NULL : container_of(j->arena.prev, struct arena, link);
+	size_t need = len + text;
+	u8 *out;
+
+	if (!a || a->cap - a->used < need) {
+		size_t cap = max((size_t)ARENA_BLOCK, need);
+
+		a = xmalloc(sizeof(*a) + cap);
+		a->used = 0;
+		a->cap = cap;
+		list_add_tail(&j->arena, &a->link);
+	}
+	out = a->data + a->used;
+	memcpy(out, p, len);
+	if (text)
+		out[len] = 0;
+	a->used += need;
+	return out;
+}
+
+struct stub_ent *stub_job_add(struct stub_job *j, const struct wire_entry *e)
+{
+	struct stub_ent *s;
+
+	if (j->n == j->cap) {
+		j->cap = j->cap ? j->cap * 2 : 32;
+		j->ents = xrealloc(j->ents, j->cap * sizeof(*j->ents));
+	}
+	s = &j->ents[j->n++];
+	memset(s, 0, sizeof(*s));
+	s->attr = e->attr;
+	s->name_len = e->name_len;
+	memcpy(s->name, e->name, e->name_len);
+	s->loc_len = e->locator_len;
+	s->loc = arena_copy(j, e->locator, e->locator_len, false);
+	s->link_len = e->link_len;
+	s->link = e->link ? arena_copy(j, e->link, e->link_len, true) : NULL;
+	s->xattrs_len = e->xattrs_len;
+	s->xattrs = arena_copy(j, e->xattrs ? e->xattrs : (const u8 *)"", e->xattrs_len, false);
+	s->shift = augur_shift_for(e->attr.size, j->c->chunk_shift);
+	return s;
+}
+
+static void job_done(struct io_op *op, int res)
+{
+	struct stub_job *j = container_of(op, struct stub_job, op);
+
+	if (res < 0)
+		j->err = res;
+	j->done(j);
+}
+
+void stub_job_run(struct stub_job *j)
+{
+	j->op.done = job_done;
+	j->c->io->ops->work(j->c->io, &j->op, IO_POOL_LOWER, stub_work, j);
+}
+
+/* ---- making one inode (worker from here on) ---- */
+
+static bool starts(const char *s, const char *p)
+{
+	return !strncmp(s, p, strlen(p));
+}
+
+/* What a peer may set on our inodes. Labels of this host's security modules are this host's affair. */
+static bool xattr_allowed(const char *name)
+{
+	if (starts(name, AUGUR_XATTR_PREFIX) || starts(name, "trusted.overlay."))
+		return false;
+	return starts(name, "user.") || starts(name, "trusted.") || !strcmp(name, "security.capability") ||
+	       !strcmp(name, "security.ima") || !strcmp(name, "security.evm") ||
+	       !strcmp(name, "system.posix_acl_access") || !strcmp(name, "system.posix_acl_default");
+}
+
+static int set_xattrs(struct stub_ent *s, const char *path, bool follow)
+{
+	const u8 *p = s->xattrs, *end = p + s->xattrs_len, *val;
+	size_t name_len, val_len;
+	const char *name;
+	char text[256];
+	int err;
+
+	while ((err = wire_xattr_next(&p, end, &name, &name_len, &val, &val_len)) == 1) {
+		if (name_len >= sizeof(text))
+			return -EBADMSG;
+		memcpy(text, name, name_len);
+		text[name_len] = 0;
+		if (strlen(text) != name_len || !xattr_allowed(text))
+			continue;
+		if (!strcmp(text, "security.capability"))
+			s->flags |= COBJ_CAPS;
+		err = follow ? setxattr(path, text, val, val_len, 0) : lsetxattr(path, text, val, val_len, 0);
+		/* A lower filesystem without this kind of attribute, or a value it refuses: go on without. */
+		if (err && errno != EOPNOTSUPP && errno != EINVAL && errno != EPERM && errno != E2BIG && errno != ENOSPC)
+			return -errno;
+	}
+	return err;
+}
+
+/* Nothing is absent of an empty file, a link or a node. */
+static bool is_partial(const struct stub_ent *s)
+{
+	return S_ISDIR(s->attr.mode) || (S_ISREG(s->attr.mode) && s->attr.size);
+}
+
+static void rec_of(const struct stub_ent *s, struct augur_rec *rec)
+{
+	memset(rec, 0, sizeof(*rec));
+	memcpy(rec->oid, s->attr.oid, AUGUR_OID_LEN);
+	rec->version = s->attr.version;
+	rec->size = s->attr.size;
+	rec->pu = s->attr.pu;
+	rec->nlink = s->attr.nlink;
+	rec->ctime_sec = s->attr.ctime_sec;
+	rec->ctime_nsec = s->attr.ctime_nsec;
+	rec->chunk_shift = s->shift;
+	rec->flags = is_partial(s) ? AUGUR_REC_STUB : AUGUR_REC_COMPLETE;
+}
+
+static int make_inode(int dir, const char *name, struct stub_ent *s)
+{
+	mode_t mode = s->attr.mode;
+	int fd;
+
+	switch (mode & S_IFMT) {
+	case S_IFDIR:
+		return mkdirat(dir, name, 0700) ? -errno : 0;
+	case S_IFLNK:
+		if (!s->link || !s->link_len)
+			return -EBADMSG;
+		return symlinkat(s->link, dir, name) ? -errno : 0;
+	case S_IFREG:
+		fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (fd < 0)
+			return -errno;
+		if (s->attr.size && ftruncate(fd, s->attr.size)) {
+			int err = -errno;
+
+			close(fd);
+			return err;
+		}
+		close(fd);
+		return 0;
+	case S_IFIFO:
+	case S_IFSOCK:
+		return mknodat(dir, name, (mode & S_IFMT) | 0600, 0) ? -errno : 0;
+	case S_IFCHR:
+	case S_IFBLK:
+		return mknodat(dir, name, (mode & S_IFMT) | 0600, s->attr.rdev) ? -errno : 0;
+	}
+	return -EBADMSG;
+}
+
+/* Owner, mode, attributes, times of an inode that has no valid record yet; then the record. */
+static int dress_inode(int dir, const char *name, struct stub_ent *s)
+{
+	struct timespec ts[2] = {
+		{ s->attr.mtime_sec, s->attr.mtime_nsec }, { s->attr.mtime_sec, s->attr.mtime_nsec }
+	};
+	bool link = S_ISLNK(s->attr.mode);
+	char path[64 + AUGUR_NAME_MAX];
+	u8 buf[AUGUR_RECORD_LEN];
+	struct augur_rec rec;
+	int err;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dir, name);
+	if ((s->attr.uid != 0 || s->attr.gid != 0 || geteuid()) &&
+	    fchownat(dir, name, s->attr.uid, s->attr.gid, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	/* After the owner: changing it strips set-id bits. */
+	if (!link && fchmodat(dir, name, s->attr.mode & 07777, 0))
+		return -errno;
+	err = set_xattrs(s, path, false);
+	if (err)
+		return err;
+	if (utimensat(dir, name, ts, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	rec_of(s, &rec);
+	augur_rec_encode(&rec, buf);
+	if (lsetxattr(path, AUGUR_XATTR_NAME, buf, sizeof(buf), 0))
+		return -errno;
+	return fh_of(dir, name, &s->fh);
+}
+
+/* A name for an inode of this object and version that exists already. */
+static int link_inode(struct cache *c, int dir, const char *name, struct stub_ent *s)
+{
+	CLEANUP_CLOSE int fd = fh_open(c->top_fd, &s->link_fh, O_PATH | O_NOFOLLOW);
+
+	if (fd < 0)
+		return fd;
+	if (linkat(fd, "", dir, name, AT_EMPTY_PATH))
+		return -errno;
+	s->fh = s->link_fh;
+	return 0;
+}
+
+static int remove_any(int dir, const char *name)
+{
+	if (!unlinkat(dir, name, 0))
+		return 0;
+	return unlinkat(dir, name, AT_REMOVEDIR) ? -errno : 0;
+}
+
+static int make_at(struct cache *c, int dir, const char *name, struct stub_ent *s)
+{
+	int err = -ENOENT;
+
+	if (s->link_fh.len)
+		err = link_inode(c, dir, name, s);
+	if (!err)
+		return 0;
+	err = make_inode(dir, name, s);
+	if (err)
+		return err;
+	err = dress_inode(dir, name, s);
+	if (err)
+		remove_any(dir, name);
+	else if (!is_partial(s))
+		s->flags |= COBJ_COMPLETE;
+	return err;
+}
+
+/* ---- what holds the name already ---- */
+
+static bool unchanged(const struct stub_ent *s, const struct augur_rec *rec, const struct stat *st)
+{
+	const struct wire_attr *a = &s->attr;
+
+	if ((rec->flags & AUGUR_REC_STALE) || s->differs)
+		return false;
+	if (memcmp(rec->oid, a->oid, AUGUR_OID_LEN) || rec->version != a->version ||
+	    (st->st_mode & S_IFMT) != (a->mode & S_IFMT))
+		return false;
+	if (s->trust)
+		return true;
+	return rec->ctime_sec == a->ctime_sec && rec->ctime_nsec == a->ctime_nsec &&
+	       (!S_ISREG(a->mode) || rec->size == a->size);
+}
+
+/* Attributes of a directory change in place: its names are what a version of it is about. */
+static int update_dir(int fd, const struct wire_attr *a, struct augur_rec *rec, u8 set, u8 clear)
+{
+	struct timespec ts[2] = { { .tv_nsec = UTIME_OMIT }, { a->mtime_sec, a->mtime_nsec } };
+
+	if (fchown(fd, a->uid, a->gid) || fchmod(fd, a->mode & 07777) || futimens(fd, ts))
+		return -errno;
+	rec->version = a->version;
+	rec->size = a->size;
+	rec->nlink = a->nlink;
+	rec->ctime_sec = a->ctime_sec;
+	rec->ctime_nsec = a->ctime_nsec;
+	rec->flags = (rec->flags & ~clear) | set;
+	return lower_record_write(fd, rec);
+}
+
+static void meet_dir(int dir, struct stub_ent *s, struct augur_rec *rec)
+{
+	CLEANUP_CLOSE int fd = openat(dir, s->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0) {
+		s->res = -errno;
+		return;
+	}
+	if (rec->ctime_sec == s->attr.ctime_sec && rec->ctime_nsec == s->attr.ctime_nsec &&
+	    rec->nlink == s->attr.nlink && !(rec->flags & AUGUR_REC_STALE)) {
+		s->outcome = STUB_SAME;
+		return;
+	}
+	/* Its names may have changed with it: populated no longer. */
+	s->res = update_dir(fd, &s->attr, rec, AUGUR_REC_STUB, AUGUR_REC_COMPLETE | AUGUR_REC_STALE);
+	s->outcome = s->res ? STUB_FAILED : STUB_ATTR;
+}
+
+static void build_aside(struct stub_job *j, struct stub_ent *s)
+{
+	struct cache *c = j->c;
+
+	/* Before anything else: from here on every name of the old inode asks (CONTRACTS 2). */
+	s->res = lower_record_flags(c, &s->old_fh, NULL, AUGUR_REC_STALE, 0);
+	if (s->res)
+		return;
+	snprintf(s->tmp, sizeof(s->tmp), "s%llx", (unsigned long long)__atomic_add_fetch(&c->tmp_no, 1, __ATOMIC_RELAXED));
+	s->res = make_at(c, c->tmp_fd, s->tmp, s);
+	if (!s->res)
+		s->outcome = STUB_DIFFERS;
+}
+
+/* The name exists: compare. */
+static void meet(struct stub_job *j, int dir, struct stub_ent *s, int fd)
+{
+	struct augur_rec rec;
+	char path[64];
+	u8 buf[AUGUR_RECORD_LEN + 1];
+	struct stat st;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = getxattr(path, AUGUR_XATTR_NAME, buf, sizeof(buf));
+	if (fstat(fd, &st)) {
+		s->res = -errno;
+		return;
+	}
+	if (n < 0 || augur_rec_decode(buf, n, &rec)) {
+		/* A leftover: nobody has seen it. */
+		s->res = remove_any(dir, s->name);
+		if (!s->res)
+			s->res = make_at(j->c, dir, s->name, s);
+		if (!s->res)
+			s->outcome = STUB_NEW;
+		return;
+	}
+	s->res = fh_of(fd, "", &s->fh);
+	if (s->res)
+		return;
+	if (getxattr(path, "security.capability", NULL, 0) > 0)
+		s->flags |= COBJ_CAPS;
+	s->shift = rec.chunk_shift;
+	if (S_ISDIR(st.st_mode) && S_ISDIR(s->attr.mode) && !memcmp(rec.oid, s->attr.oid, AUGUR_OID_LEN)) {
+		meet_dir(dir, s, &rec);
+		if (s->outcome == STUB_SAME && (rec.flags & AUGUR_REC_COMPLETE))
+			s->flags |= COBJ_COMPLETE;
+		return;
+	}
+	if (unchanged(s, &rec, &st)) {
+		s->outcome = STUB_SAME;
+		if (rec.flags & AUGUR_REC_COMPLETE)
+			s->flags |= COBJ_COMPLETE;
+		return;
+	}
+	s->old_fh = s->fh;
+	s->fh.len = 0;
+	s->flags = 0;
+	s->shift = augur_shift_for(s->attr.size, j->c->chunk_shift);
+	memcpy(s->old_oid, rec.oid, AUGUR_OID_LEN);
+	if (S_ISDIR(st.st_mode)) {
+		s->outcome = STUB_IN_WAY;
+		return;
+	}
+	build_aside(j, s);
+}
+
+/* The second name of an object in one listing links to the first. */
+static void find_twin(struct stub_job *j, u32 i)
+{
+	struct stub_ent *s = &j->ents[i];
+
+	if (s->attr.nlink < 2 || S_ISDIR(s->attr.mode) || s->link_fh.len)
+		return;
+	for (u32 k = 0; k < i; k++) {
+		struct stub_ent *t = &j->ents[k];
+
+		if (t->outcome != STUB_FAILED && t->fh.len && t->attr.nlink > 1 &&
+		    !memcmp(t->attr.oid, s->attr.oid, AUGUR_OID_LEN) && t->attr.version == s->attr.version &&
+		    t->attr.tag == s->attr.tag) {
+			s->link_fh = t->fh;
+			s->flags |= t->flags & COBJ_CAPS;
+			return;
+		}
+	}
+}
+
+static void stub_one(struct stub_job *j, int dir, u32 i)
+{
+	struct stub_ent *s = &j->ents[i];
+	CLEANUP_CLOSE int fd = -1;
+
+	s->outcome = STUB_FAILED;
+	s->res = augur_name_check(s->name, s->name_len);
+	if (s->res)
+		return;
+	find_twin(j, i);
+	fd = openat(dir, s->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0) {
+		meet(j, dir, s, fd);
+		return;
+	}
+	if (errno != ENOENT) {
+		s->res = -errno;
+		return;
+	}
+	s->res = make_at(j->c, dir, s->name, s);
+	if (!s->res)
+		s->outcome = STUB_NEW;
+}
+
+/* Making names changed the directory's mtime; the owner's word is put back. */
+static int finish_dir(struct stub_job *j, int dir, const struct stat *before)
+{
+	struct timespec ts[2] = { { .tv_nsec = UTIME_OMIT }, before->st_mtim };
+	struct augur_rec rec;
+	int err;
+
+	if (!j->has_dir)
+		return futimens(dir, ts) ? -errno : 0;
+	err = lower_record_read(dir, &rec);
+	if (err)
+		return err;
+	if (memcmp(rec.oid, j->dir_oid, AUGUR_OID_LEN) || memcmp(j->dir_attr.oid, j->dir_oid, AUGUR_OID_LEN))
+		return -ESTALE;
+	j->dir_changed = rec.ctime_sec != j->dir_attr.ctime_sec || rec.ctime_nsec != j->dir_attr.ctime_nsec ||
+			 rec.nlink != j->dir_attr.nlink || rec.version != j->dir_attr.version;
+	return update_dir(dir, &j->dir_attr, &rec, j->set_complete ? AUGUR_REC_COMPLETE : 0,
+			  j->set_complete ? AUGUR_REC_STUB | AUGUR_REC_STALE : 0);
+}
+
+int stub_work(void *arg)
+{
+	struct stub_job *j = arg;
+	CLEANUP_CLOSE int dir = fh_open(j->c->top_fd, &j->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	struct stat before;
+
+	if (dir < 0)
+		return dir;
+	if (fstat(dir, &before))
+		return -errno;
+	for (u32 i = 0; i < j->n; i++)
+		stub_one(j, dir, i);
+	return finish_dir(j, dir, &before);
+}
