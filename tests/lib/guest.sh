@@ -11,6 +11,7 @@
 # undoing           cleanup CMD...                               run at the end, newest first
 # waiting           wait_until SECONDS CMD...                    polls; fails when time is up
 # comparing         is GOT WANT [WHAT] · at_least GOT MIN [WHAT] · at_most GOT MAX [WHAT] · must_fail [-m REGEX] CMD...
+#                   figure NAME VALUE OP BAR · holds NAME CMD... (acceptance: a row, ok or short)
 #                   same_tree A B [treehash options] · tree_hash DIR [options] (tests/lib/treehash.py)
 # the kernel log    expect_dmesg REGEX (lines that would fail the test but are meant) · dmesg_has REGEX (since the test began)
 # network           net_up · link RTT_MS [RATE] · on HOST CMD... (client client2 srv1..srv4; 10.9.0.100, .101, .1-.4) · wire_bytes
@@ -18,8 +19,8 @@
 # origin            origin_make [DIR] [mktree options] (tests/lib/mktree.py) -> default /origin on its own ext4
 # daemons           proxy_start ID [ARG...] (PROXIES="p1 p2", SEED=1) · agent_start [HOST] [ARG...] · daemon_stop NAME [SIGNAL]
 #                   daemon_pid NAME · daemon_log NAME            NAME: p1.. or agent, agent-client2
-# volume            vol_up [RTT_MS] (all of it: net, origin, proxies, agent, mount) · vol_mount [-H HOST] [-m DIR] [OPTS]
-#                   vol_umount [DIR] · vol_remount [OPTS] · vol_wipe (forget the local cache) · stat_of COUNTER · inject POINT TIMES
+# volume            vol_up [RTT_MS] (all of it: net, origin, proxies, agent, mount) · vol_mount [-H HOST] [-m DIR] [-c CACHE] [OPTS]
+#                   vol_umount [DIR] · vol_remount [OPTS] · vol_fresh [OPTS] (with an empty cache) · vol_down · stat_of COUNTER · inject POINT TIMES (or INJECT=POINT before agent_start)
 set -Eeuo pipefail
 T=/payload/tests; RUN=/run/augur/vol; MNT=/mnt/a; ORIGIN=/origin
 PROXIES=${PROXIES:-p1 p2}; SEED=${SEED:-1}; VOLUME=${VOLUME:-vol}; RTT=${RTT:-0}
@@ -97,6 +98,17 @@ same_tree() {
 	cmp -s "$RUN/tree.a" "$RUN/tree.b" || { diff "$RUN/tree.a" "$RUN/tree.b" | head -n 20; fail "$a and $b differ"; }
 	say "$a and $b are equal: $(wc -l < "$RUN/tree.a") objects"
 }
+# One figure of an acceptance line: name, value, comparison (>= <= > < = text), bar. Does not end the test.
+figure() {
+	local verdict=short
+	case $3 in
+	=) [ "$2" != "$4" ] || verdict=ok ;;
+	*) ! awk "BEGIN { exit !($2 $3 $4) }" 2> /dev/null || verdict=ok ;;
+	esac
+	printf 'figure\t%s\t%s\t%s\t%s %s\n' "$verdict" "$1" "$2" "$3" "$4"
+}
+# A yes-or-no figure from a command.
+holds() { local n=$1; shift; if "$@"; then figure "$n" yes = yes; else figure "$n" no = yes; fi; }
 expect_dmesg() { printf '%s\n' "$1" >> /run/augur/expect; }
 dmesg_has() { dmesg | tac | sed '/augur-test: begin/q' | grep -qE -- "$1"; }
 
@@ -212,25 +224,41 @@ agent_start() {
 	local host=client
 	case ${1:-} in client*) host=$1; shift ;; esac
 	modprobe augurfs
+	[ -z "${INJECT:-}" ] || inject "$INJECT" 1000000
 	daemon_start "$(agent_name "$host")" augurd --role agent --insecure --netns "$host" --ctl "/run/augur/$(agent_name "$host").sock" "$@"
 }
 
 # ---------------------------------------------------------------- volume
 vol_source() { local p s=; for p in $PROXIES; do s+=${s:+,}$(host_ip "$p"); done; echo "$s:/$VOLUME"; }
 vol_mount() {
-	local host=client dir= o
+	local host=client dir= cache= o
 	OPTIND=1
-	while getopts H:m: o; do case $o in H) host=$OPTARG ;; m) dir=$OPTARG ;; *) fail "vol_mount: bad option" ;; esac; done
+	while getopts H:m:c: o; do case $o in H) host=$OPTARG ;; m) dir=$OPTARG ;; c) cache=$OPTARG ;; *) fail "vol_mount: bad option" ;; esac; done
 	shift $((OPTIND - 1))
 	[ -n "$dir" ] || { if [ "$host" = client ]; then dir=/mnt/a; else dir=/mnt/b; fi; }
 	scratch cache
-	mkdir -p "$dir" "/cache/${dir##*/}"
-	pp mount.augurfs "$(vol_source)" "$dir" -o "cache=/cache/${dir##*/},ctl=/run/augur/$(agent_name "$host").sock${1:+,$1}"
+	cache=${cache:-/cache/${dir##*/}}
+	mkdir -p "$dir" "$cache"
+	pp mount.augurfs "$(vol_source)" "$dir" -o "cache=$cache,ctl=/run/augur/$(agent_name "$host").sock${1:+,$1}"
 }
 vol_umount() { . "$T/vm/isolate"; leaked_requests || fail "requests are left in the module"; pp umount "${1:-$MNT}"; }
 vol_remount() { vol_umount "$MNT"; vol_mount "$@"; }
-# The local cache as on a host that never saw the volume; it must not be mounted.
-vol_wipe() { rm -rf "/cache/${1:-a}"; }
+# Mounts again with an empty cache, as on a host that never saw the volume.
+_fresh=0
+vol_fresh() {
+	! mountpoint -q "$MNT" || vol_umount "$MNT"
+	_fresh=$((_fresh + 1))
+	vol_mount -c "/cache/fresh$_fresh" "$@"
+}
+# Ends everything of a volume, so that the next vol_up starts from nothing.
+vol_down() {
+	local p
+	! mountpoint -q "$MNT" || vol_umount "$MNT"
+	daemon_stop agent
+	for p in $PROXIES; do daemon_stop "$p"; done
+	umount /cache 2> /dev/null || :
+	rm -rf /var/lib/augur/*
+}
 vol_up() {
 	local rtt=${1:-$RTT} p
 	requires module daemon tools
@@ -241,6 +269,20 @@ vol_up() {
 	agent_start
 	vol_mount "${VOL_OPTS:-}"
 }
+# NFS 4.2 of /origin from srv1, mounted at DIR: what acceptance compares with.
+nfs_up() {
+	modprobe nfsd; modprobe nfsv4
+	mkdir -p /run/rpcbind /var/lib/nfs/{v4recovery,sm,rpc_pipefs,nfsdcld}
+	on srv1 mount -t nfsd nfsd /proc/fs/nfsd
+	on srv1 mount -t rpc_pipefs rpc_pipefs /var/lib/nfs/rpc_pipefs
+	echo '/origin 10.9.0.0/24(rw,no_root_squash,no_subtree_check,sync,fsid=0)' > /etc/exports
+	on srv1 exportfs -ra
+	on srv1 nfsdcld || :
+	on srv1 rpc.nfsd -G 10 -L 10 -N 3 8
+	on srv1 rpc.mountd -N 3
+	cleanup on srv1 rpc.nfsd 0
+}
+nfs_mount() { mkdir -p "$1"; on client mount -t nfs -o "${2:-vers=4.2}" 10.9.0.1:/ "$1"; }
 # Sum over the mounts of one counter of /sys/fs/augurfs/<id>/stats.
 stat_of() {
 	local f n=0 seen=

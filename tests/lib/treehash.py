@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """One hash over a whole tree: names, kinds, metadata and content, in sorted order.
 
-  treehash.py [--list] [--ctime] [--no-nlink] [--no-content] [--no-xattr] [--ino] DIR
+  treehash.py [--list] [--ctime] [--dirs] [--no-nlink] [--no-content] [--no-xattr] [--ino] DIR
 
 --list prints one line an object instead (for diff). Each line holds the relative name, mode, uid, gid, size (not of
-directories), mtime, nlink (not of directories: a cache need not count subdirectories alike), link target, xattrs
-without trusted.augur*, and a hash of the content. --ino also checks d_ino = st_ino for every entry. The exit status is
+directories), mtime, nlink (not of directories), link target, xattrs without trusted.augur*, and a hash of the content.
+--dirs takes in size and nlink of directories, --ctime the change time; --ino also checks d_ino = st_ino for every entry. The exit status is
 1 if anything could not be read; the message names it.
 """
 import hashlib
@@ -43,7 +43,7 @@ def line(path, rel):
     fields = [rel.decode("utf-8", "backslashreplace").replace("\n", "\\n"), f"{st.st_mode:o}", st.st_uid, st.st_gid, f"m{st.st_mtime_ns}"]
     if "--ctime" in flags:
         fields.append(f"c{st.st_ctime_ns}")
-    if not stat.S_ISDIR(st.st_mode):
+    if not stat.S_ISDIR(st.st_mode) or "--dirs" in flags:
         fields.append(f"s{st.st_size}")
         if "--no-nlink" not in flags:
             fields.append(f"n{st.st_nlink}")
