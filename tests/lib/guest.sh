@@ -8,7 +8,7 @@
 #
 # saying            say TEXT · pp CMD... (prints the command, runs it) · fail TEXT · skip TEXT · note TEXT (kept in results)
 # needing           requires module daemon tools|COMMAND...      skips if one is not there
-# undoing           cleanup CMD...                               run at the end, newest first
+# undoing           cleanup CMD...          run at the end, newest first, after mounts and daemons are gone
 # waiting           wait_until SECONDS CMD...                    polls; fails when time is up
 # comparing         is GOT WANT [WHAT] · at_least GOT MIN [WHAT] · at_most GOT MAX [WHAT] · must_fail [-m REGEX] CMD...
 #                   figure NAME VALUE OP BAR · holds NAME CMD... (acceptance: a row, ok or short)
@@ -53,10 +53,10 @@ _finish() {
 	trap - ERR; set +eEu
 	[ "$rc" = 0 ] || [ "$rc" = 77 ] || _report
 	cd /
-	for ((i = ${#_cleanups[@]} - 1; i >= 0; i--)); do eval "${_cleanups[i]}"; done
 	for m in $(awk '$3 == "augurfs" { print $2 }' /proc/mounts | tac); do umount "$m" 2> /dev/null; done
 	for n in agent agent-client2; do daemon_stop "$n"; done
 	for n in p4 p3 p2 p1; do daemon_stop "$n"; done
+	for ((i = ${#_cleanups[@]} - 1; i >= 0; i--)); do eval "${_cleanups[i]}"; done
 	exit "$rc"
 }
 trap _finish EXIT
