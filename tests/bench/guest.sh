@@ -65,8 +65,8 @@ defaults() {
 }
 
 # ---- timing
-# Nanoseconds this processor has idled: finer than /proc/stat.
-idle_ns() { awk '$1 == ".idle_sleeptime" { print $3; exit }' /proc/timer_list; }
+# Nanoseconds this processor has idled or waited for a disk or a server: finer than /proc/stat.
+idle_ns() { awk '$1 == ".idle_sleeptime" || $1 == ".iowait_sleeptime" { n += $3 } END { printf "%.0f", n }' /proc/timer_list; }
 fresh_mount() {						# [wipe]
 	cd /
 	sys_umount
@@ -97,7 +97,8 @@ phases() {						# WORKLOAD COMMAND...: cold, [disk], warm
 
 # ---- workloads
 w_walk1000() { phases walk1000 "$OPS" walk "$MNT/walk"; }
-w_grep() { phases grep grep -rc augurfs_is_not_here "$MNT/tree"; }
+w_grep() { phases grep found_nothing grep -rc augurfs_is_not_here "$MNT/tree"; }
+found_nothing() { "$@"; [ $? = 1 ]; }
 w_find() { phases find find "$MNT/tree" -ls; }
 w_replay500() { phases replay500 "$OPS" replay "$MNT" /tmp/bench/replay.list 500; }
 w_rand1000() { phases rand1000 "$OPS" randread "$MNT/big" 1000; }
