@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include "base/io_impl.h"
@@ -487,6 +488,12 @@ static const u8 used_ops[] = {
 	IORING_OP_TIMEOUT_REMOVE, IORING_OP_ASYNC_CANCEL,
 };
 
+/* liburing 2.3 declares the two functions for this and does not export them. */
+static int ring_register(struct io_uring *ring, unsigned int op, void *arg, unsigned int n)
+{
+	return syscall(__NR_io_uring_register, ring->ring_fd, op, arg, n) < 0 ? -errno : 0;
+}
+
 /* After this the ring does these operations and nothing else, whoever gets hold of it. */
 static int restrict_ring(struct io_uring *ring)
 {
@@ -499,7 +506,7 @@ static int restrict_ring(struct io_uring *ring)
 	}
 	r[n].opcode = IORING_RESTRICTION_REGISTER_OP;
 	r[n++].register_op = IORING_UNREGISTER_RING_FDS;
-	return io_uring_register_restrictions(ring, r, n);
+	return ring_register(ring, IORING_REGISTER_RESTRICTIONS, r, n);
 }
 
 static const char *setup_hint(int err)
@@ -539,7 +546,7 @@ static int ring_setup(struct io_uring *ring)
 	io_uring_register_ring_fd(ring);			/* saves a lookup a call; may fail */
 	err = restrict_ring(ring);
 	if (!err)
-		err = io_uring_enable_rings(ring);
+		err = ring_register(ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 	if (err)
 		io_uring_queue_exit(ring);
 	return err;

@@ -112,18 +112,11 @@ static int stream0_frame(struct client_link *l, const struct wire_hdr *h, struct
 	return 0;
 }
 
-static int client_frame(struct xfer_conn *conn, const struct wire_hdr *h, struct xfer_buf *body)
+static int answer_frame(struct client_link *l, const struct wire_hdr *h, struct xfer_buf *body)
 {
-	struct client_link *l = conn->owner;
-	struct xfer_peer *p = l->peer;
+	struct xfer_conn *conn = l->conn;
 	struct xfer_call *c;
 
-	if (p->freed)
-		return 0;
-	if (p->cur == l && p->state == PEER_HELLO)
-		return peer_hello_frame(l, h, body);
-	if (!h->stream)
-		return stream0_frame(l, h, body);
 	c = map_get(&l->calls, &h->stream);
 	if (!c)		/* given up, or never asked */
 		return h->stream < l->next_stream && (h->flags & WIRE_REPLY) ? 0 : -EPROTO;
@@ -136,10 +129,26 @@ static int client_frame(struct xfer_conn *conn, const struct wire_hdr *h, struct
 		return 0;
 	}
 	map_del(&l->calls, &h->stream);
-	if (p->cur != l && !l->calls.live)
+	if (l->peer->cur != l && !l->calls.live)
 		conn_fail(conn, -ESHUTDOWN);
 	call_end(c, h->status, h, body);
 	return 0;
+}
+
+static int client_frame(struct xfer_conn *conn, const struct wire_hdr *h, struct xfer_buf *body)
+{
+	struct client_link *l = conn->owner;
+	struct xfer_peer *p = l->peer;
+	int err;
+
+	if (p->freed)
+		return 0;
+	if (p->cur == l && p->state == PEER_HELLO)
+		return peer_hello_frame(l, h, body);
+	err = h->stream ? answer_frame(l, h, body) : stream0_frame(l, h, body);
+	if (!p->freed && p->cur == l && l->next_stream >= STREAM_LAST)
+		link_retire(l);
+	return err;
 }
 
 static void client_down(struct xfer_conn *conn, int err)
@@ -201,8 +210,6 @@ static void send_on(struct client_link *l, struct xfer_call *c)
 	map_put(&l->calls, c);
 	wire_out_init(&c->req);
 	conn_send(l->conn, &h, body);
-	if (l->next_stream >= STREAM_LAST)
-		link_retire(l);
 }
 
 void client_send_waiting(struct xfer_peer *p)

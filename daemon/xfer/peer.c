@@ -80,13 +80,16 @@ void peer_dial_failed(struct xfer_peer *p, int err)
 
 /* ---- connect ---- */
 
+/* Starts the time limit of this stage of the dial; one that runs is cancelled and its end comes here again. */
 static void arm_dial_timer(struct xfer_peer *p)
 {
 	u64 ns = p->cfg.connect_timeout_ns;
 
 	if (p->state == PEER_CONNECTING && p->addr_turn + 1 < p->naddrs)
 		ns = max(ns / p->naddrs, min(ns, ATTEMPT_MIN_NS));
-	if (!p->dial_timer.busy)
+	if (p->dial_timer.busy)
+		p->io->ops->cancel(p->io, &p->dial_timer);
+	else
 		p->io->ops->timer(p->io, &p->dial_timer, io_now(p->io) + ns);
 }
 
@@ -96,6 +99,7 @@ static void next_address(struct xfer_peer *p)
 
 	p->state = PEER_CONNECTING;
 	p->io->ops->connect(p->io, &p->connect, (struct sockaddr *)&a->ss, a->len);
+	arm_dial_timer(p);
 }
 
 static void looked_up(struct addr_lookup *lookup, int res)
@@ -154,22 +158,20 @@ static void connected(struct io_op *op, int res)
 	p->state = PEER_HELLO;
 	p->cur = client_link_new(p, res);
 	send_hello(p->cur);
+	arm_dial_timer(p);
 }
 
 static void dial_timer_done(struct io_op *op, int res)
 {
 	struct xfer_peer *p = container_of(op, struct xfer_peer, dial_timer);
 
-	if (p->freed || res || p->state == PEER_IDLE || p->state == PEER_UP) {
+	if (p->freed || p->state == PEER_IDLE || p->state == PEER_UP)
 		dial_leftover(p);
-		return;
-	}
-	if (p->state == PEER_CONNECTING && p->addr_turn + 1 < p->naddrs) {
-		p->io->ops->cancel(p->io, &p->connect);	/* its end tries the next address */
+	else if (res)
 		arm_dial_timer(p);
-		return;
-	}
-	if (p->state == PEER_HELLO)
+	else if (p->state == PEER_CONNECTING && p->addr_turn + 1 < p->naddrs)
+		p->io->ops->cancel(p->io, &p->connect);	/* its end tries the next address */
+	else if (p->state == PEER_HELLO)
 		conn_fail(p->cur->conn, -ETIMEDOUT);	/* its end fails the dial */
 	else
 		peer_dial_failed(p, -ETIMEDOUT);
