@@ -77,6 +77,12 @@ install: all ## daemon, tools and the module of the running kernel into DESTDIR
 	install -D -m 755 $(BUILD)/augurd $(DESTDIR)$(PREFIX)/sbin/augurd
 	install -D -m 755 $(BUILD)/augur $(DESTDIR)$(PREFIX)/bin/augur
 	install -D -m 755 $(BUILD)/mount.augurfs $(DESTDIR)/sbin/mount.augurfs
+	install -D -m 644 tools/completion/augur.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/augur
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system tools/packaging/systemd/*.service
+	install -D -m 644 tools/packaging/tmpfiles.d/augur.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/augur.conf
+	@if command -v scdoc > /dev/null; then for f in Documentation/man/*.scd; do p=$$(basename $$f .scd); \
+		d=$(DESTDIR)$(PREFIX)/share/man/man$${p##*.}; mkdir -p $$d && scdoc < $$f > $$d/$$p || exit; done; \
+		else echo "scdoc is not installed: no manual pages"; fi
 	@for k in $(KVER); do f=$(BUILD)/$$k/kmod/augurfs.ko; [ ! -f $$f ] || \
 		install -v -D -m 644 $$f $(DESTDIR)/lib/modules/$$k/extra/augurfs.ko; done
 	@if [ -z "$(DESTDIR)" ]; then depmod -a; fi

@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# style.sh: `make style`. Four checks, each with one line at its end: the kernel's checkpatch over the module, sparse over
-# the module, the direction of includes (layers.sh), sizes (sizes.sh). Exits 1 if one of them found something.
+# style.sh: `make style`. Six checks, each with one line at its end: the kernel's checkpatch over the module, sparse over
+# the module, the direction of includes (layers.sh), sizes (sizes.sh), the pages made from tables, the
+# manual pages. Exits 1 if one of them found something.
 # checkpatch comes from the linux-source package of this Debian: an installed one if there is, else it is fetched once
 # into .cache/style (the package is large; nothing else needs it).
 set -uo pipefail
@@ -53,4 +54,6 @@ else echo "sparse: ok"; fi
 
 tools/dev/layers.sh || rc=1
 tools/dev/sizes.sh || rc=1
+tools/dev/gen-tunables --check || rc=1
+tools/dev/check-docs || rc=1
 exit $rc

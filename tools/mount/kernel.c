@@ -170,6 +170,11 @@ static int config_all(const struct request *rq, int fd)
 	/* the module is read-only for now: say so in the superblock, too */
 	if (!ret)
 		ret = config_one(rq, fd, "ro", NULL);
+	/* the module has its own word on these two, besides the flags of the mount */
+	if (!ret && !(rq->attr & MOUNT_ATTR_NOSUID))
+		ret = config_one(rq, fd, "suid", NULL);
+	if (!ret && !(rq->attr & MOUNT_ATTR_NODEV))
+		ret = config_one(rq, fd, "dev", NULL);
 	for (i = 0; !ret && i < rq->nopts; i++)
 		ret = config_one(rq, fd, rq->opts[i].key, rq->opts[i].val);
 	return ret;
@@ -255,7 +260,9 @@ static int old_data(const struct request *rq, char *buf, size_t cap)
 
 	if (strchr(rq->cache, ','))
 		return -EINVAL;
-	n = (size_t)snprintf(buf, cap, "cache=%s", rq->cache);
+	n = (size_t)snprintf(buf, cap, "cache=%s%s%s", rq->cache,
+			     rq->attr & MOUNT_ATTR_NOSUID ? "" : ",suid",
+			     rq->attr & MOUNT_ATTR_NODEV ? "" : ",dev");
 	for (i = 0; i < rq->nopts && n < cap; i++) {
 		const struct kernel_opt *o = &rq->opts[i];
 
