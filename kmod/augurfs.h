@@ -64,7 +64,7 @@ struct augur_stats { u64 v[AUGUR_NR_STATS]; };
 struct augur_session;		/* upcall.c */
 struct augur_req;		/* upcall.c */
 struct augur_ring;		/* event.c */
-struct augur_listing;		/* dir.c */
+struct augur_listing;		/* listing.c */
 
 /* -------- superblock -------- */
 struct augur_sb {
@@ -78,7 +78,7 @@ struct augur_sb {
 	char			*source;	/* PROXY[,PROXY...]:/VOLUME, as given */
 	char			*cache;		/* cache= as given */
 	struct augur_opts	opts;		/* opts.h: one member a knob */
-	u32			volume_seed;
+	bool			suid, dev;	/* mount options: setuid bits and devices are honoured */
 	atomic64_t		epoch;		/* names with an older one are looked up again */
 	atomic_t		state;		/* enum augur_mount_state */
 	struct augur_stats __percpu *stats;
@@ -125,6 +125,7 @@ static inline struct augur_sb *AUGUR_SB(const struct super_block *sb)
 /* -------- inode -------- */
 struct augur_inode {
 	struct inode		*lower;		/* holds a reference; never changes */
+	umode_t			hidden_mode;	/* setuid/setgid bits that getattr shows and exec ignores */
 	u8			oid[AUGUR_OID_LEN];
 	u64			version;
 	u32			pu;
@@ -141,7 +142,7 @@ struct augur_inode {
 	atomic_t		opens;		/* open files, file.c; raised under ai->lock */
 	struct list_head	unsettled;	/* augur_sb.unsettled, under its lock */
 	u64			unsettled_seq;
-	/* directories, dir.c */
+	/* directories, dir.c and listing.c */
 	u64			dir_gen;	/* raised when names may have changed */
 	struct augur_listing __rcu *listing;
 	struct inode		vfs;
@@ -154,12 +155,13 @@ static inline struct augur_inode *AUGUR_I(const struct inode *inode)
 
 static inline bool augur_is_complete(const struct inode *inode)
 {
+	/* Pairs with state.c: who sees COMPLETE sees what made it so. */
 	return smp_load_acquire(&AUGUR_I(inode)->state) & AUGUR_IS_COMPLETE;
 }
 
-/* -------- open file: file->private_data -------- */
+/* -------- open regular file: file->private_data (directories: listing.c's, or NULL) -------- */
 struct augur_file {
-	struct file	*lower;		/* opened at first need for directories: NULL */
+	struct file	*lower;
 	u32		open_id;
 	u64		session_key;
 	/* access summary; racy by design, only counters */
@@ -169,7 +171,25 @@ struct augur_file {
 	u64		ra_want;	/* read-ahead hint to send with the next miss, bytes */
 };
 
-/* dentry->d_fsdata: lower dentry reference, d_time: low bits of (epoch + parent's dir_gen). */
+/*
+ * dentry->d_time is augur_name_gen() of the parent when the name was last looked up.
+ * dentry->d_fsdata of a positive dentry: a reference to the lower dentry, until d_release.
+ * Of a negative one: twice the jiffies of the lookup, plus AUGUR_NEG; no reference.
+ */
+#define AUGUR_NEG	1UL
+
+static inline struct dentry *augur_lower_dentry(const struct dentry *dentry)
+{
+	unsigned long v = (unsigned long)READ_ONCE(dentry->d_fsdata);
+
+	return (v & AUGUR_NEG) ? NULL : (struct dentry *)v;
+}
+
+static inline unsigned long augur_name_gen(const struct inode *dir)
+{
+	return (unsigned long)(atomic64_read(&AUGUR_SB(dir->i_sb)->epoch) +
+			       READ_ONCE(AUGUR_I(dir)->dir_gen));
+}
 
 /* -------- main.c -------- */
 extern struct list_head augur_mounts;
@@ -192,11 +212,19 @@ int augur_inode_cache_init(void);
 void augur_inode_cache_exit(void);
 /* sysfs abort, umount -f: every wait ends with -ENOTCONN; irreversible for the mount. */
 void augur_abort(struct augur_sb *asb);
+/*
+ * End of a mount, in this order: augur_sysfs_del, augur_debugfs_del; off augur_mounts (under
+ * the lock); augur_upcall_stop_sb; all inodes go; augur_upcall_exit_sb, augur_event_exit_sb;
+ * lower mount and memory.
+ */
 
 /* -------- inode.c -------- */
 /* Upper inode of @lower (a reference is taken); reads the record. ERR_PTR(-ENODATA): no valid record. */
 struct inode *augur_iget(struct super_block *sb, struct inode *lower, struct dentry *lower_dentry);
-/* The upper inode in memory with this oid, or NULL; iput() it. */
+/* The same with the record at hand, valid. */
+struct inode *augur_iget_record(struct super_block *sb, struct inode *lower,
+				const struct augur_rec *rec);
+/* The upper inode in memory with this oid (the current version, else a stale one), or NULL; iput() it. */
 struct inode *augur_ilookup(struct super_block *sb, const u8 oid[AUGUR_OID_LEN]);
 /* From a lower file handle (as in the ABI: type + bytes), loading it if need be. */
 struct inode *augur_iget_fh(struct super_block *sb, const void *fh, size_t len);
@@ -206,20 +234,27 @@ int augur_inode_fh(struct inode *inode, void *buf);
 int augur_inode_refresh(struct inode *inode);
 /* May an open of a present object go on without asking?  Sends REVAL, applies on_loss / offline. */
 int augur_check_lease(struct inode *inode);
-extern const struct inode_operations augur_file_iops, augur_symlink_iops, augur_special_iops;
+extern const struct inode_operations augur_file_iops, augur_sxid_iops, augur_symlink_iops,
+	augur_special_iops, augur_dir_iops;
 
-/* -------- dir.c -------- */
-extern const struct inode_operations augur_dir_iops;
+/* -------- dir.c: names; listing.c: readdir -------- */
+struct dentry *augur_lookup(struct inode *dir, struct dentry *dentry, unsigned int flags);
 extern const struct file_operations augur_dir_fops;
 extern const struct dentry_operations augur_dentry_ops;
 void augur_dir_changed(struct inode *dir);	/* raise dir_gen, drop the listing; any context */
 void augur_listing_free(struct inode *dir);	/* evict_inode */
-/* Drops cached listings, oldest first; the shrinker of main.c calls it. */
+/* Cached listings in KiB, and dropping of about so many, oldest first: main.c's shrinker. */
+unsigned long augur_listings_count(void);
+unsigned long augur_listings_shrink(unsigned long nr_kb);
 
 /* -------- file.c, mmap.c, xattr.c -------- */
+int augur_file_cache_init(void);
+void augur_file_cache_exit(void);
 extern const struct file_operations augur_file_fops;
 extern const struct address_space_operations augur_aops;
 int augur_mmap(struct file *file, struct vm_area_struct *vma);
+extern const struct xattr_handler *AUGUR_XATTR_CONST augur_xattr_handlers[];
+struct posix_acl *augur_get_inode_acl(struct inode *inode, int type, bool rcu);
 ssize_t augur_listxattr(struct dentry *dentry, char *list, size_t size);
 
 /* -------- state.c: the only writer of augur_inode.state -------- */
@@ -312,12 +347,14 @@ enum augur_inject {
 	AUGUR_NR_INJECTS
 };
 bool augur_inject(enum augur_inject point);
+void augur_inject_init(struct dentry *debugfs_root);
 #ifdef AUGUR_SELFTEST
 int augur_selftest(void);			/* selftest/: pure logic, at load */
 #endif
 
 /* -------- lower.c: every version-dependent VFS call on the lower filesystem -------- */
 struct file *augur_lower_open(struct file *upper, struct inode *lower);	/* user-visible path is ours */
+struct file *augur_lower_open_dir(struct augur_sb *asb, struct dentry *dentry);
 ssize_t augur_lower_read_iter(struct file *lower, struct iov_iter *iter, struct kiocb *iocb);
 ssize_t augur_lower_splice_read(struct file *lower, struct file *upper, loff_t *ppos,
 				struct pipe_inode_info *pipe, size_t len, unsigned int flags);
@@ -325,6 +362,11 @@ int augur_lower_mmap(struct file *lower, struct file *upper, struct vm_area_stru
 struct dentry *augur_lower_lookup(struct augur_sb *asb, struct dentry *dir, const struct qstr *name);
 ssize_t augur_lower_getxattr(struct augur_sb *asb, struct dentry *dentry, const char *name, void *buf, size_t size);
 ssize_t augur_lower_record(struct inode *lower, struct dentry *dentry, struct augur_rec *rec);
+/* Errors that say "this name does not exist yet" rather than "the disk is broken". */
+static inline bool augur_not_a_record(int err)
+{
+	return err == -ENODATA || err == -EBADMSG || err == -ERANGE || err == -EPROTONOSUPPORT;
+}
 struct dentry *augur_lower_decode_fh(struct augur_sb *asb, const void *fh, size_t len);
 int augur_lower_encode_fh(struct inode *lower, void *buf, size_t max);
 /* SWITCH / REMOVE; take the lower directory's locks, -ESTALE if the name is not @old. */

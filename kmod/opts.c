@@ -140,19 +140,37 @@ int augur_opts_check(struct fs_context *fc, const struct augur_opts *opts)
 	return -EINVAL;
 }
 
+/* ",name=value" into @buf, or nothing if the knob has its default. */
+static int print_one(const struct augur_knob *knob, const struct augur_opts *opts, char *buf,
+		     size_t size)
+{
+	u32 val = READ_ONCE(*(const u32 *)((const char *)opts + knob->offset));
+	int n;
+
+	buf[0] = '\0';
+	if (val == knob->def)
+		return 0;
+	n = scnprintf(buf, size, ",%s=", knob->name);
+	return n + augur_knob_format(knob, val, buf + n, size - n);
+}
+
 void augur_opts_show(struct seq_file *m, const struct augur_opts *opts)
 {
-	const struct augur_knob *knob;
-	char buf[32];
-	u32 val;
+	char buf[64];
 	int i;
 
 	for (i = 0; i < AUGUR_NR_KNOBS; i++) {
-		knob = &augur_knobs[i];
-		val = READ_ONCE(*(const u32 *)((const char *)opts + knob->offset));
-		if (val == knob->def)
-			continue;
-		augur_knob_format(knob, val, buf, sizeof(buf));
-		seq_printf(m, ",%s=%s", knob->name, buf);
+		print_one(&augur_knobs[i], opts, buf, sizeof(buf));
+		seq_puts(m, buf);
 	}
+}
+
+void augur_opts_print(char *buf, size_t size, const struct augur_opts *opts)
+{
+	size_t n = 0;
+	int i;
+
+	buf[0] = '\0';
+	for (i = 0; i < AUGUR_NR_KNOBS && n + 1 < size; i++)
+		n += print_one(&augur_knobs[i], opts, buf + n, size - n);
 }

@@ -175,8 +175,9 @@ int augur_knob_format(const struct augur_knob *knob, u32 val, char *buf, size_t 
 int augur_opts_set(struct fs_context *fc, struct augur_opts *opts, unsigned int id, const char *s);
 /* What must hold between knobs (evict/stop <= cull <= run): 0 or -EINVAL; @fc may be NULL. */
 int augur_opts_check(struct fs_context *fc, const struct augur_opts *opts);
-/* ",name=value" for every knob that differs from its default. */
+/* ",name=value" for every knob that differs from its default: for show_options, or as text. */
 void augur_opts_show(struct seq_file *m, const struct augur_opts *opts);
+void augur_opts_print(char *buf, size_t size, const struct augur_opts *opts);
 
 static inline u32 *augur_knob_member(struct augur_opts *opts, const struct augur_knob *knob)
 {
