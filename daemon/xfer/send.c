@@ -47,6 +47,12 @@ static bool stream_in(const struct tx_queue *q, u32 stream)
 	return false;
 }
 
+/* Requests keep their order altogether: the server wants their numbers to rise. */
+static bool must_follow(const struct xfer_conn *c, u32 stream)
+{
+	return c->large.head && (!c->server || stream_in(&c->large, stream));
+}
+
 void conn_send(struct xfer_conn *c, const struct wire_hdr *h, u8 *body)
 {
 	struct tx_frame *f;
@@ -63,7 +69,7 @@ void conn_send(struct xfer_conn *c, const struct wire_hdr *h, u8 *body)
 		f->h.sum = XXH3_64bits(body, h->body_len);
 	}
 	c->tx_bytes += WIRE_HDR_LEN + h->body_len;
-	if (h->body_len > SMALL_BODY || (c->large.head && stream_in(&c->large, h->stream)))
+	if (h->body_len > SMALL_BODY || must_follow(c, h->stream))
 		queue_add(&c->large, f);
 	else
 		queue_add(&c->small, f);
@@ -96,7 +102,7 @@ static int add_large(struct xfer_conn *c, struct iovec *iov, size_t *staged)
 {
 	struct slot *s = files_ready(c);
 
-	if (s && (c->slot_turn || !c->large.head)) {
+	if (s && (c->slot_turn || !c->large.head || c->small.head)) {
 		c->slot_turn = false;
 		c->tx_slot = s;
 		s->state = SLOT_SENDING;
@@ -105,7 +111,8 @@ static int add_large(struct xfer_conn *c, struct iovec *iov, size_t *staged)
 		c->stats->tx_frames++;
 		return 1;
 	}
-	if (!c->large.head)
+	/* Small frames that did not fit the stage may be of the same stream: they keep their place. */
+	if (!c->large.head || c->small.head)
 		return 0;
 	c->slot_turn = true;
 	c->tx_large = queue_take(&c->large);
