@@ -1,0 +1,605 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The role proxy: opens the exports, joins the store (or is it), serves agents.  Wiring only;
+ * what is served is in origin/, what is decided in meta/.  Loop thread.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <sys/signalfd.h>
+
+#include "base/log.h"
+#include "role_proxy.h"
+
+#define LEASE_MS	10000
+#define STOP_NS		(2 * 1000000000ULL)
+
+/* What is kept for a connection. */
+struct proxy_conn {
+	struct proxy	*p;
+	struct proxy_vol *vol;		/* NULL: speaks with the store only */
+	struct origin_client *client;
+	u32		role;
+	char		peer_id[64];
+};
+
+static const char *volume_name(const char *s)
+{
+	return s + strspn(s, "/");
+}
+
+static struct proxy_vol *find_vol(struct proxy *p, const char *name)
+{
+	name = volume_name(name);
+	for (unsigned int i = 0; i < p->nvol; i++)
+		if (!strcmp(p->vol[i].name, name))
+			return &p->vol[i];
+	return NULL;
+}
+
+/* ---- HELLO ---- */
+
+static int hello_fields(struct wire_in in, struct proxy_conn *pc, char *volume, size_t cap)
+{
+	struct wire_val v;
+	int err;
+
+	volume[0] = 0;
+	while ((err = wire_next(&in, &v)) == 1) {
+		err = 0;
+		if (v.tag == WF_ROLE)
+			err = wire_get_u32(&v, &pc->role);
+		else if (v.tag == WF_PEER_ID)
+			err = wire_get_str(&v, pc->peer_id, sizeof(pc->peer_id));
+		else if (v.tag == WF_VOLUME)
+			err = wire_get_str(&v, volume, cap);
+		if (err)
+			return -EBADMSG;
+	}
+	return err ? -EBADMSG : 0;
+}
+
+static int hello_volume(struct proxy *p, struct proxy_conn *pc, const char *name, struct wire_out *out)
+{
+	const struct meta_map *map;
+	struct proxy_vol *vol = find_vol(p, name);
+	int err;
+
+	if (!vol) {
+		log_notice("peer=%s asks for volume '%s', which is not exported here", log_esc(pc->peer_id, strlen(pc->peer_id)),
+			   log_esc(name, strlen(name)));
+		return -ENODEV;
+	}
+	if (!vol->joined)
+		return -EAGAIN;
+	err = origin_put_root(vol->origin, out);
+	if (err)
+		return err;
+	map = origin_map(vol->origin);
+	wire_put(out, WF_VOLUME_ID, vol->id, sizeof(vol->id));
+	wire_put_u64(out, WF_MAP_VERSION, map ? map->version : 0);
+	wire_put_u32(out, WF_LEASE_MS, p->lease_ms);
+	pc->vol = vol;
+	return 0;
+}
+
+static int on_hello(void *ctx, struct xfer_conn *c, struct wire_in body, struct wire_out *out)
+{
+	struct proxy *p = ctx;
+	struct proxy_conn *pc = xcalloc(1, sizeof(*pc));
+	char volume[256];
+	int err = hello_fields(body, pc, volume, sizeof(volume));
+
+	pc->p = p;
+	if (!err)
+		wire_put_str(out, WF_PEER_ID, p->cfg->id);
+	if (!err && volume[0])
+		err = hello_volume(p, pc, volume, out);
+	if (err) {
+		free(pc);
+		return err;
+	}
+	if (pc->vol)
+		pc->client = origin_client_new(pc->vol->origin, c);
+	p->conns++;
+	xfer_conn_set(c, pc);
+	log_info("peer=%s id=%s connected", xfer_conn_peer(c), log_esc(pc->peer_id, strlen(pc->peer_id)));
+	return 0;
+}
+
+static void on_gone(void *ctx, struct xfer_conn *c)
+{
+	struct proxy_conn *pc = xfer_conn_user(c);
+
+	if (!pc)
+		return;
+	if (pc->client)
+		origin_client_gone(pc->client);
+	pc->p->conns--;
+	xfer_conn_set(c, NULL);
+	free(pc);
+}
+
+/* ---- JOIN, MAP, STATUS ---- */
+
+struct reply {
+	struct xfer_conn *c;
+	u32	stream;
+	u16	type;
+	char	id[64];
+};
+
+static struct reply *reply_new(struct xfer_conn *c, const struct wire_hdr *h)
+{
+	struct reply *r = xcalloc(1, sizeof(*r));
+
+	xfer_conn_get(c);
+	r->c = c;
+	r->stream = h->stream;
+	r->type = h->type;
+	return r;
+}
+
+static void reply_end(struct reply *r, int status, struct wire_out *w)
+{
+	xfer_reply(r->c, r->stream, r->type, WIRE_LAST, status, 0, w);
+	xfer_conn_put(r->c);
+	free(r);
+}
+
+static void join_done(void *ctx, int status, const struct meta_volume *vol)
+{
+	struct reply *r = ctx;
+	struct wire_out w;
+
+	wire_out_init(&w);
+	if (!status)
+		meta_volume_encode(vol, &w);
+	reply_end(r, status, &w);
+}
+
+static int join_fields(struct wire_in in, struct meta_volume *vol, struct meta_proxy *self)
+{
+	struct wire_entry root = { .attr.mode = 0 };
+	char name[256] = "";
+	struct wire_val v;
+	int err;
+
+	memset(vol, 0, sizeof(*vol));
+	memset(self, 0, sizeof(*self));
+	while ((err = wire_next(&in, &v)) == 1) {
+		err = 0;
+		if (v.tag == WF_VOLUME)
+			err = wire_get_str(&v, name, sizeof(name));
+		else if (v.tag == WF_PROXY_ID)
+			err = wire_get_str(&v, self->id, sizeof(self->id));
+		else if (v.tag == WF_ADDR)
+			err = wire_get_str(&v, self->addr, sizeof(self->addr));
+		else if (v.tag == WF_ROOT)
+			err = wire_get_entry(&v, &root, false);
+		if (err)
+			return -EBADMSG;
+	}
+	if (err || !self->id[0] || !self->addr[0] || !root.attr.mode || strlen(name) >= sizeof(vol->name))
+		return -EBADMSG;
+	snprintf(vol->name, sizeof(vol->name), "%s", volume_name(name));
+	memcpy(vol->root_oid, root.attr.oid, sizeof(vol->root_oid));
+	self->state = META_P_UP;
+	return 0;
+}
+
+static void do_join(struct proxy_conn *pc, struct xfer_conn *c, const struct wire_hdr *h, struct wire_in body)
+{
+	struct meta_proxy self;
+	struct meta_volume vol;
+	struct proxy_vol *pv;
+	int err = join_fields(body, &vol, &self);
+
+	if (!err && (pc->role != WIRE_ROLE_PROXY || !pc->p->db))
+		err = -EPERM;
+	pv = err ? NULL : find_vol(pc->p, vol.name);
+	if (!err && !pv)
+		err = -ENODEV;
+	/* Our own name comes from the command line, never from the network. */
+	if (!err && !strcmp(self.id, pc->p->cfg->id))
+		err = -EEXIST;
+	if (err) {
+		xfer_reply(c, h->stream, h->type, WIRE_LAST, err, 0, NULL);
+		return;
+	}
+	pv->meta->ops->join(pv->meta, &vol, &self, join_done, reply_new(c, h));
+}
+
+static void do_map(struct proxy_conn *pc, struct xfer_conn *c, const struct wire_hdr *h, struct wire_in body)
+{
+	struct proxy_vol *vol = pc->vol;
+	const struct meta_map *map;
+	char name[256];
+	struct wire_out w;
+	struct wire_val v;
+	int err;
+
+	while ((err = wire_next(&body, &v)) == 1)
+		if (v.tag == WF_VOLUME && !wire_get_str(&v, name, sizeof(name)) && name[0])
+			vol = find_vol(pc->p, name);
+	map = vol ? origin_map(vol->origin) : NULL;
+	if (err || !vol || !map) {
+		xfer_reply(c, h->stream, h->type, WIRE_LAST, err ? -EBADMSG : vol ? -EAGAIN : -ENODEV, 0, NULL);
+		return;
+	}
+	wire_out_init(&w);
+	meta_map_encode(map, &w);
+	xfer_reply(c, h->stream, h->type, WIRE_LAST, 0, 0, &w);
+}
+
+static void do_status(struct proxy_conn *pc, struct xfer_conn *c, const struct wire_hdr *h)
+{
+	json_t *js = proxy_status(pc->p);
+	char *text = json_dumps(js, JSON_COMPACT);
+	struct wire_out w;
+
+	wire_out_init(&w);
+	if (text && strlen(text) < 65536)
+		wire_put_str(&w, WF_JSON, text);
+	xfer_reply(c, h->stream, h->type, WIRE_LAST, text ? 0 : -ENOMEM, 0, &w);
+	free(text);
+	json_decref(js);
+}
+
+static void on_request(void *ctx, struct xfer_conn *c, const struct wire_hdr *h, struct wire_in body)
+{
+	struct proxy_conn *pc = xfer_conn_user(c);
+
+	switch (h->type) {
+	case WIRE_JOIN:
+		do_join(pc, c, h, body);
+		return;
+	case WIRE_MAP:
+		do_map(pc, c, h, body);
+		return;
+	case WIRE_STATUS:
+		do_status(pc, c, h);
+		return;
+	case WIRE_LIST: case WIRE_LOOKUP: case WIRE_READ: case WIRE_BATCH: case WIRE_REVAL: case WIRE_LEASE:
+		if (pc->client) {
+			origin_request(pc->client, h, body);
+			return;
+		}
+		xfer_reply(c, h->stream, h->type, WIRE_LAST, -ENODEV, 0, NULL);
+		return;
+	}
+	xfer_reply(c, h->stream, h->type, WIRE_LAST, -EOPNOTSUPP, 0, NULL);
+}
+
+static const struct xfer_server_ops server_ops = {
+	.hello = on_hello,
+	.request = on_request,
+	.gone = on_gone,
+};
+
+/* ---- joining ---- */
+
+static void fail(struct proxy *p)
+{
+	p->failed = true;
+	p->io->stop = true;
+}
+
+static void on_map(void *ctx, int status, struct meta_map *map)
+{
+	struct proxy_vol *vol = ctx;
+
+	if (status)
+		return;
+	origin_set_map(vol->origin, map);
+	meta_map_put(map);
+}
+
+static void joined_error(struct proxy_vol *vol, int err)
+{
+	const char *store = vol->p->cfg->join ? vol->p->cfg->join : "this proxy";
+
+	if (err == -EXDEV)
+		log_err("volume=%s the store (%s) knows this volume by other file handles than %s has here: every proxy "
+			"must export the same directory of the same filesystem", vol->name, store, vol->dir);
+	else if (err == -EPERM)
+		log_err("volume=%s the store (%s) does not know a proxy '%s': add it to --proxies there", vol->name,
+			store, vol->p->cfg->id);
+	else if (err == -ENODEV)
+		log_err("volume=%s is not exported by the store (%s): use the same name in --export", vol->name, store);
+	else if (err == -EEXIST)
+		log_err("volume=%s the store (%s) is itself called '%s': choose another --id", vol->name, store,
+			vol->p->cfg->id);
+	else
+		log_err("volume=%s cannot join the store (%s): %s; check that augurd --role proxy --store sqlite:... "
+			"runs there", vol->name, store, strerror(-err));
+	fail(vol->p);
+}
+
+static void on_joined(void *ctx, int status, const struct meta_volume *mv)
+{
+	struct proxy_vol *vol = ctx;
+	struct proxy *p = vol->p;
+
+	if (status) {
+		joined_error(vol, status);
+		return;
+	}
+	if (vol->joined)
+		return;
+	memcpy(vol->id, mv->id, sizeof(vol->id));
+	status = origin_identify(vol->origin, mv);
+	if (status) {
+		log_err("volume=%s %s: cannot be served: %s", vol->name, vol->dir, strerror(-status));
+		fail(p);
+		return;
+	}
+	vol->joined = true;
+	vol->meta->ops->watch(vol->meta, on_map, vol);
+	if (++p->njoined < p->nvol)
+		return;
+	log_notice("id=%s listening=%s volumes=%u watch=%s: serving", p->cfg->id, p->cfg->listen, p->nvol,
+		   origin_watch_kind(p->vol[0].origin));
+	role_ready(p->cfg);
+}
+
+static void scan_done(void *ctx, int status, u8 (*split)[AUGUR_OID_LEN], u32 nsplit, const u64 weight[META_SLOTS])
+{
+	struct proxy_vol *vol = ctx;
+
+	meta_store_scanned(vol->meta, status, split, nsplit, weight);
+}
+
+static void on_scan(void *ctx, struct meta *m)
+{
+	struct proxy_vol *vol = ctx;
+
+	origin_scan(vol->origin, meta_store_volume(m)->id, scan_done, vol);
+}
+
+/* ---- starting ---- */
+
+static int parse_members(const char *s, struct meta_store_cfg *mc)
+{
+	CLEANUP_FREE char *copy = xstrdup(s ? s : "");
+	char *save, *tok;
+
+	for (tok = strtok_r(copy, ",", &save); tok; tok = strtok_r(NULL, ",", &save)) {
+		char *eq = strchr(tok, '=');
+		struct meta_proxy *m = &mc->members[mc->nmembers];
+
+		if (!eq || eq == tok || !eq[1] || mc->nmembers == META_PROXIES_MAX ||
+		    (size_t)(eq - tok) >= sizeof(m->id) || strlen(eq + 1) >= sizeof(m->addr)) {
+			log_err("--proxies: '%s' is not ID=ADDR[:PORT]", log_esc(tok, strlen(tok)));
+			return -EINVAL;
+		}
+		memcpy(m->id, tok, eq - tok);
+		snprintf(m->addr, sizeof(m->addr), "%s", eq + 1);
+		for (u32 i = 0; i < mc->nmembers; i++) {
+			if (!strcmp(mc->members[i].id, m->id)) {
+				log_err("--proxies: '%s' is there twice", m->id);
+				return -EINVAL;
+			}
+		}
+		mc->nmembers++;
+	}
+	return 0;
+}
+
+static int self_addr(struct proxy *p, const struct meta_store_cfg *mc, struct meta_proxy *self)
+{
+	const char *addr = p->cfg->advertise;
+
+	for (u32 i = 0; !addr && i < mc->nmembers; i++)
+		if (!strcmp(mc->members[i].id, p->cfg->id))
+			addr = mc->members[i].addr;
+	if (!addr)
+		addr = p->cfg->listen;
+	if (strlen(addr) >= sizeof(self->addr) || strlen(p->cfg->id) >= sizeof(self->id)) {
+		log_err("--id or --advertise is too long");
+		return -ENAMETOOLONG;
+	}
+	if (addr[0] == '*' || !strncmp(addr, "0.0.0.0", 7) || !strncmp(addr, "[::]", 4)) {
+		log_err("--listen %s is no address that others can dial: add --advertise ADDR", addr);
+		return -EINVAL;
+	}
+	memset(self, 0, sizeof(*self));
+	snprintf(self->id, sizeof(self->id), "%s", p->cfg->id);
+	snprintf(self->addr, sizeof(self->addr), "%s", addr);
+	self->state = META_P_UP;
+	return 0;
+}
+
+static int start_volume(struct proxy *p, const struct role_export *ex, struct meta_store_cfg *mc)
+{
+	struct proxy_vol *vol = &p->vol[p->nvol];
+	const char *name = volume_name(ex->volume);
+	struct origin_cfg oc = { .io = p->io, .volume = vol->name, .path = ex->dir, .self_id = p->cfg->id };
+	struct meta_remote_cfg rc = { .addr = p->cfg->join, .volume = vol->name, .peer_id = p->cfg->id,
+				      .role = WIRE_ROLE_PROXY };
+	char why[512];
+	int err;
+
+	if (!name[0] || strlen(name) >= sizeof(vol->name) || find_vol(p, name)) {
+		log_err("--export %s=%s: the name is empty, too long or there twice", ex->volume, ex->dir);
+		return -EINVAL;
+	}
+	vol->p = p;
+	vol->dir = ex->dir;
+	snprintf(vol->name, sizeof(vol->name), "%s", name);
+	err = self_addr(p, mc, &vol->self);
+	if (err)
+		return err;
+	err = origin_new(&oc, &vol->origin, why, sizeof(why));
+	if (err) {
+		log_err("--export %s: %s", ex->volume, why);
+		return err;
+	}
+	mc->volume = vol->name;
+	mc->ctx = vol;
+	vol->meta = p->db ? meta_sqlite_new(p->db, mc) : meta_remote_new(p->io, &rc);
+	if (!vol->meta) {
+		origin_free(vol->origin);
+		return -EIO;
+	}
+	p->nvol++;
+	return 0;
+}
+
+static int start_store(struct proxy *p, struct meta_store_cfg *mc)
+{
+	int err = parse_members(p->cfg->proxies, mc);
+
+	if (err || !p->cfg->store)
+		return err;
+	mc->seed = p->cfg->seed;
+	mc->nshards = p->cfg->nshards;
+	mc->scan = on_scan;
+	if (mc->nshards > META_SHARDS_MAX) {
+		log_err("--shards %u: at most %u", mc->nshards, META_SHARDS_MAX);
+		return -EINVAL;
+	}
+	err = meta_db_open(p->io, p->cfg->store, &p->db);
+	if (err)
+		log_err("--store sqlite:%s: cannot be opened: %s; its directory must exist and be writable",
+			p->cfg->store, strerror(-err));
+	return err;
+}
+
+static int check_cfg(const struct role_cfg *cfg)
+{
+	const char *missing = !cfg->id ? "--id NAME" : !cfg->listen ? "--listen ADDR[:PORT]" :
+			      !cfg->nexports ? "--export VOLUME=DIR" :
+			      !cfg->store && !cfg->join ? "--store sqlite:FILE or --store remote:ADDR" : NULL;
+
+	if (missing) {
+		log_err("a proxy needs %s; see augurd --help", missing);
+		return -EINVAL;
+	}
+	if (cfg->store && cfg->join) {
+		log_err("--store and --join exclude each other: one proxy has the store, the others join it");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int start(struct proxy *p)
+{
+	struct meta_store_cfg mc = { .nmembers = 0 };
+	int err = start_store(p, &mc);
+
+	for (unsigned int i = 0; i < p->cfg->nexports && !err; i++)
+		err = start_volume(p, &p->cfg->exports[i], &mc);
+	if (err)
+		return err;
+	p->server = xfer_server_new(p->io, p->cfg->listen, &server_ops, p, &err);
+	if (!p->server) {
+		log_err("--listen %s: %s%s", p->cfg->listen, strerror(-err),
+			err == -EADDRINUSE ? "; another augurd runs there, or choose another port" :
+			err == -EADDRNOTAVAIL ? "; it is no address of this host or network namespace" : "");
+		return err;
+	}
+	p->ctl = ctl_server_new(p->io, p->cfg->ctl, proxy_verbs, p, &err);
+	if (!p->ctl)
+		return err;
+	for (unsigned int i = 0; i < p->nvol; i++) {
+		struct proxy_vol *vol = &p->vol[i];
+		struct meta_volume mv = { .nsplit = 0 };
+
+		snprintf(mv.name, sizeof(mv.name), "%s", vol->name);
+		origin_fingerprint(vol->origin, mv.root_oid);
+		vol->meta->ops->join(vol->meta, &mv, &vol->self, on_joined, vol);
+	}
+	return 0;
+}
+
+/* ---- stopping ---- */
+
+static void on_signal(struct io_op *op, int res)
+{
+	struct proxy *p = container_of(op, struct proxy, sig_op);
+
+	log_notice("id=%s stopping", p->cfg->id);
+	p->io->stop = true;
+}
+
+static bool at_rest(struct proxy *p)
+{
+	for (unsigned int i = 0; i < p->nvol; i++)
+		if (!origin_idle(p->vol[i].origin))
+			return false;
+	return true;
+}
+
+static void wake_up(struct io_op *op, int res)
+{
+}
+
+/* What still blocks on an origin after STOP_NS is left to the end of the process. */
+static void stop(struct proxy *p)
+{
+	static struct io_op tick;
+	u64 end = io_now(p->io) + STOP_NS;
+
+	if (p->ctl)
+		ctl_server_free(p->ctl);
+	if (p->server)
+		xfer_server_free(p->server);
+	for (unsigned int i = 0; i < p->nvol; i++) {
+		p->vol[i].meta->ops->close(p->vol[i].meta);
+		origin_close(p->vol[i].origin);
+	}
+	p->io->stop = false;
+	for (int n = 0; (n < 4 || !at_rest(p)) && io_now(p->io) < end; n++) {
+		if (!tick.busy) {
+			tick.done = wake_up;
+			p->io->ops->timer(p->io, &tick, io_now(p->io) + 5000000);
+		}
+		if (p->io->ops->step(p->io))
+			break;
+	}
+	for (unsigned int i = 0; i < p->nvol; i++)
+		origin_free(p->vol[i].origin);
+	if (p->db)
+		meta_db_close(p->db);
+}
+
+static int signal_fd(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+int role_proxy_run(struct role_cfg *cfg)
+{
+	struct proxy *p;
+	int failed;
+
+	if (check_cfg(cfg) || (cfg->netns && role_enter_netns(cfg->netns)))
+		return 1;
+	p = xcalloc(1, sizeof(*p));
+	p->cfg = cfg;
+	p->lease_ms = cfg->lease_ms ? cfg->lease_ms : LEASE_MS;
+	p->io = io_uring_new();
+	if (!p->io) {
+		free(p);
+		return 1;
+	}
+	p->started_ns = io_now(p->io);
+	p->sig_fd = signal_fd();
+	p->sig_op.done = on_signal;
+	p->io->ops->poll_in(p->io, &p->sig_op, p->sig_fd);
+	if (start(p))
+		p->failed = true;
+	else if (io_run(p->io))
+		p->failed = true;
+	stop(p);
+	failed = p->failed;
+	p->io->ops->close(p->io, p->sig_fd);
+	p->io->ops->destroy(p->io);
+	free(p);
+	return failed;
+}
