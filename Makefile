@@ -27,7 +27,7 @@ ASAN := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno
 COMMON_SRC := $(wildcard kmod/common/*.c)
 DAEMON_SRC := $(shell find daemon -name '*.c' -not -path 'daemon/torch/*' 2> /dev/null | LC_ALL=C sort)
 DAEMON_LIB := $(filter-out daemon/main.c,$(DAEMON_SRC)) $(COMMON_SRC)
-AUGUR_SRC := $(wildcard tools/augur/*.c)
+AUGUR_SRC := $(wildcard tools/augur/*.c) daemon/base/mem.c daemon/base/log.c
 MOUNT_SRC := $(wildcard tools/mount/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 UNIT := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/asan/unit/%)
@@ -136,7 +136,7 @@ define link
 endef
 $(BUILD)/augurd: $(BUILD)/obj/daemon/main.o $(BUILD)/obj/libaugurd.a
 	$(call link,$(CFLAGS),$(PKG_LIBS))
-$(BUILD)/augur: $(call objects,obj,$(AUGUR_SRC)) $(BUILD)/obj/libaugurd.a
+$(BUILD)/augur: $(call objects,obj,$(AUGUR_SRC))
 	$(call link,$(CFLAGS),$(PKG_LIBS))
 $(BUILD)/mount.augurfs: $(call objects,obj,$(MOUNT_SRC))
 	$(call link,$(CFLAGS))
@@ -145,7 +145,10 @@ asan: $(BUILD)/asan/augurd ## the daemon under sanitizers, build/asan/augurd
 $(BUILD)/asan/augurd: $(BUILD)/asan/daemon/main.o $(BUILD)/asan/libaugurd.a
 	$(call link,$(ASAN),$(PKG_LIBS))
 
-unit: $(UNIT)
+$(BUILD)/asan/augur: $(call objects,asan,$(AUGUR_SRC))
+	$(call link,$(ASAN),$(PKG_LIBS))
+
+unit: $(UNIT) $(BUILD)/asan/augur
 $(BUILD)/asan/unit/%: $(BUILD)/asan/tests/unit/%.o $(BUILD)/asan/libaugurd.a
 	$(call link,$(ASAN),$(PKG_LIBS) -lcmocka)
 

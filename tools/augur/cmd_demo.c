@@ -121,7 +121,7 @@ static int prepare(struct demo *d)
 static int start_proxy(struct demo *d, unsigned int i)
 {
 	CLEANUP_FREE char *id = xasprintf("p%u", i + 1), *listen = xasprintf("127.0.0.1:%u", d->port[i]);
-	CLEANUP_FREE char *export = xasprintf("/demo=%s", d->origin), *store = xasprintf("%s/store", d->work);
+	CLEANUP_FREE char *export = xasprintf("demo=%s", d->origin), *store = xasprintf("sqlite:%s/store.db", d->work);
 	CLEANUP_FREE char *join = xasprintf("127.0.0.1:%u", d->port[0]);
 	CLEANUP_FREE char *members = xasprintf("p1=127.0.0.1:%u,p2=127.0.0.1:%u", d->port[0], d->port[1]);
 	CLEANUP_FREE char *ctl = xasprintf("%s/%s.sock", d->work, id), *log = xasprintf("%s/%s.log", d->work, id);
@@ -130,7 +130,6 @@ static int start_proxy(struct demo *d, unsigned int i)
 	size_t n = 12;
 
 	if (i == 0) {
-		mkdir(store, 0700);
 		argv[n++] = "--store", argv[n++] = store;
 		argv[n++] = "--proxies", argv[n++] = members;
 	} else {
