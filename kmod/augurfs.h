@@ -208,6 +208,8 @@ static inline void augur_live_dec(void) { atomic64_dec(&augur_live); }
 /* -------- super.c -------- */
 extern struct file_system_type augur_fs_type;
 extern const struct super_operations augur_super_ops;
+/* cachedir.c: checks asb->cache and fills lower_mnt, lower_top, lower_root; the caller frees. */
+int augur_cache_open(struct fs_context *fc, struct augur_sb *asb);
 int augur_inode_cache_init(void);
 void augur_inode_cache_exit(void);
 /* sysfs abort, umount -f: every wait ends with -ENOTCONN; irreversible for the mount. */
