@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * dir.c - names: lookup, the validity of cached names, and the directories' files.
+ *
+ * The lower directory is the truth about names that are here; a lower name whose inode has
+ * no valid record does not exist yet.  What is not here, or is marked stale there, is asked
+ * of the daemon by name, unless the directory is complete; then the lower directory is
+ * looked at again.  So a cached name is good as long as nothing was said about its parent:
+ * d_time holds augur_name_gen() of when it was looked up, and a path walk compares two
+ * numbers.  When they differ, a positive name is compared with the lower directory.  A
+ * negative one is believed for neg_ttl_ms, or as long as the lease of its directory holds.
+ *
+ * The upper directory's i_rwsem may be held across an upcall.  The listings are in
+ * listing.c.
+ */
+#include <linux/jiffies.h>
+#include "augurfs.h"
+
+#define LOOKUP_TRIES	3	/* versions that may change while one name is looked up */
+
+/* -------- validity -------- */
+
+static bool negative_holds(struct inode *dir, const struct dentry *dentry)
+{
+	struct augur_sb *asb = AUGUR_SB(dir->i_sb);
+	unsigned long born = (unsigned long)READ_ONCE(dentry->d_fsdata) - AUGUR_NEG;
+	unsigned long age = jiffies * 2 - born;
+
+	return age < msecs_to_jiffies(augur_opt(asb, neg_ttl_ms)) * 2 ||
+	       augur_lease_holds(asb, READ_ONCE(AUGUR_I(dir)->pu));
+}
+
+static bool name_holds(struct inode *dir, const struct dentry *dentry, const struct inode *inode)
+{
+	if (READ_ONCE(dentry->d_time) != augur_name_gen(dir))
+		return false;
+	if (inode)
+		return !(READ_ONCE(AUGUR_I(inode)->state) & AUGUR_IS_STALE);
+	return negative_holds(dir, dentry);
+}
+
+/* Is @lower still the entry @name of @dir, and the inode still the one we show? */
+static bool lower_is_same(struct dentry *lower, const struct dentry *dir, const struct qstr *name,
+			  const struct inode *inode)
+{
+	bool same;
+
+	spin_lock(&lower->d_lock);
+	same = !d_unhashed(lower) && lower->d_parent == dir && d_inode(lower) == inode &&
+	       lower->d_name.len == name->len &&
+	       !memcmp(lower->d_name.name, name->name, name->len);
+	spin_unlock(&lower->d_lock);
+	return same;
+}
+
+/* Something was said about the directory: does the lower one still have the name? */
+static bool name_is_same(struct dentry *parent, struct dentry *dentry)
+{
+	struct dentry *lower_dir = augur_lower_dentry(parent);
+	struct dentry *lower = augur_lower_dentry(dentry);
+	unsigned long gen = augur_name_gen(d_inode(parent));
+	struct inode *inode = d_inode(dentry);
+	struct name_snapshot name;
+	bool same;
+
+	if (!inode || !lower || !lower_dir ||
+	    (READ_ONCE(AUGUR_I(inode)->state) & AUGUR_IS_STALE))
+		return false;
+	take_dentry_name_snapshot(&name, dentry);
+	same = lower_is_same(lower, lower_dir, &name.name, AUGUR_I(inode)->lower);
+	release_dentry_name_snapshot(&name);
+	if (same)
+		WRITE_ONCE(dentry->d_time, gen);
+	return same;
+}
+
+/* A path walk under RCU gets an answer at once or is sent the slow way. */
+static int AUGUR_D_REVALIDATE(augur_d_revalidate, dentry, flags)
+{
+	struct dentry *parent = READ_ONCE(dentry->d_parent);
+	struct inode *dir = d_inode_rcu(parent);
+	int good;
+
+	if (flags & LOOKUP_RCU) {
+		if (likely(dir && name_holds(dir, dentry, d_inode_rcu(dentry))))
+			return 1;
+		return -ECHILD;
+	}
+	parent = dget_parent(dentry);
+	good = name_holds(d_inode(parent), dentry, d_inode(dentry)) ||
+	       name_is_same(parent, dentry);
+	dput(parent);
+	return good;
+}
+
+static void augur_d_release(struct dentry *dentry)
+{
+	dput(augur_lower_dentry(dentry));
+}
+
+/* For those who hold a lower file with our path, or want the inode that has the pages. */
+static struct dentry *AUGUR_D_REAL(augur_d_real, dentry)
+{
+	struct dentry *lower = augur_lower_dentry(dentry);
+
+	if (!lower || AUGUR_D_REAL_WANTS_UPPER(dentry))
+		return dentry;
+	return lower;
+}
+
+const struct dentry_operations augur_dentry_ops = {
+	.d_revalidate	= augur_d_revalidate,
+	.d_release	= augur_d_release,
+	.d_real		= augur_d_real,
+};
+
+/* -------- lookup -------- */
+
+/* A name as the lower directory has it now. */
+struct found {
+	struct dentry		*lower;		/* positive, with a valid record; or NULL */
+	struct augur_rec	rec;
+};
+
+static int find_lower(struct augur_sb *asb, struct dentry *dir, const struct qstr *name,
+		      struct found *f)
+{
+	struct dentry *lower = augur_lower_lookup(asb, dir, name);
+	int err;
+
+	f->lower = NULL;
+	if (IS_ERR(lower))
+		return PTR_ERR(lower);
+	err = -ENODATA;
+	if (d_is_positive(lower))
+		err = augur_lower_record(d_inode(lower), lower, &f->rec);
+	if (!err) {
+		f->lower = lower;
+		return 0;
+	}
+	dput(lower);
+	if (err == -EPROTONOSUPPORT)
+		augur_warn(asb, "a record in the cache has a newer format: update the module");
+	return augur_not_a_record(err) ? 0 : err;
+}
+
+static void drop_found(struct found *f)
+{
+	dput(f->lower);
+	f->lower = NULL;
+}
+
+static bool must_ask(struct inode *dir, const struct found *f)
+{
+	if (f->lower)
+		return f->rec.flags & AUGUR_REC_STALE;
+	return !augur_is_complete(dir);
+}
+
+/* No answer: may what is here be served? */
+static bool serve_stale(struct augur_sb *asb, const struct found *f)
+{
+	if (!f->lower || augur_opt(asb, offline) != AUGUR_OFFLINE_RO ||
+	    fatal_signal_pending(current))
+		return false;
+	augur_stat_inc(asb, opens_offline);
+	return true;
+}
+
+/* Asks the daemon for the name: 1 look again, 0 @f says it all, or -errno. */
+static int ask(struct augur_sb *asb, struct inode *dir, const struct qstr *name, struct found *f)
+{
+	unsigned int rp = 0;
+	int err;
+
+	augur_event_dir(dir, AUGUR_EV_LOOKUP_MISS);
+	err = augur_upcall_lookup(dir, name, &rp);
+	if (rp & AUGUR_RP_COMPLETE)
+		augur_mark_populated(dir);
+	if (err && err != -ENOENT && serve_stale(asb, f))
+		return 0;
+	drop_found(f);
+	if (err == -ENOENT)
+		return 0;
+	return err ?: 1;
+}
+
+/* 0 with f->lower set or (the name does not exist) NULL. */
+static int find_name(struct augur_sb *asb, struct inode *dir, struct dentry *lower_dir,
+		     const struct qstr *name, struct found *f)
+{
+	int err, tries;
+
+	for (tries = 0; tries < LOOKUP_TRIES; tries++) {
+		err = find_lower(asb, lower_dir, name, f);
+		if (err || !must_ask(dir, f))
+			return err;
+		err = ask(asb, dir, name, f);
+		if (err <= 0)
+			return err;
+	}
+	err = find_lower(asb, lower_dir, name, f);
+	if (err || (f->lower && !(f->rec.flags & AUGUR_REC_STALE)))
+		return err;
+	drop_found(f);
+	augur_warn(asb, "the daemon says that a name exists and the cache does not have it: see augur doctor");
+	return -EIO;
+}
+
+static struct dentry *add_negative(struct dentry *dentry, unsigned long gen)
+{
+	dentry->d_fsdata = (void *)(jiffies * 2 + AUGUR_NEG);
+	WRITE_ONCE(dentry->d_time, gen);
+	return d_splice_alias(NULL, dentry);
+}
+
+/* Takes over the reference to the lower dentry. */
+static struct dentry *add_positive(struct super_block *sb, struct dentry *dentry,
+				   struct found *f, unsigned long gen)
+{
+	struct inode *inode = augur_iget_record(sb, d_inode(f->lower), &f->rec);
+	struct dentry *alias;
+
+	if (IS_ERR(inode)) {
+		drop_found(f);
+		return ERR_CAST(inode);
+	}
+	dentry->d_fsdata = f->lower;
+	WRITE_ONCE(dentry->d_time, gen);
+	alias = d_splice_alias(inode, dentry);
+	if (!IS_ERR_OR_NULL(alias))
+		WRITE_ONCE(alias->d_time, gen);
+	return alias;
+}
+
+struct dentry *augur_lookup(struct inode *dir, struct dentry *dentry, unsigned int flags)
+{
+	struct augur_sb *asb = AUGUR_SB(dir->i_sb);
+	struct dentry *lower_dir = augur_lower_dentry(dentry->d_parent);
+	/* Before looking: what is said meanwhile makes the name be looked at again. */
+	unsigned long gen = augur_name_gen(dir);
+	struct found f;
+	int err;
+
+	if (dentry->d_name.len > AUGUR_NAME_MAX)
+		return ERR_PTR(-ENAMETOOLONG);
+	if (!lower_dir)
+		return ERR_PTR(-ESTALE);
+	augur_stat_inc(asb, lookups);
+	err = find_name(asb, dir, lower_dir, &dentry->d_name, &f);
+	if (err)
+		return ERR_PTR(err);
+	if (f.lower)
+		return add_positive(dir->i_sb, dentry, &f, gen);
+	augur_stat_inc(asb, lookups_negative);
+	return add_negative(dentry, gen);
+}
