@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * file.c - open regular files: every read is "present?", then the lower file's own read.
+ *
+ * An open asks for a valid lease, opens the lower file as the mounter, and from then on
+ * stays with its version.  A complete file costs one look at its state per read: no lock,
+ * no allocation, no change of credentials.  An incomplete one is read in steps, each made
+ * present first; there the user's buffer is faulted in before the lower file is touched,
+ * because it may itself be a mapping of absent bytes, and the lower filesystem may hold the
+ * lock that the daemon needs to bring them.
+ *
+ * Read-only: the VFS refuses writers with EROFS before they get here.  There is no ioctl,
+ * no FIEMAP and no hole, as none of those tells the truth about an incomplete file.
+ */
+#include <linux/fadvise.h>
+#include <linux/file.h>
+#include <linux/pagemap.h>
+#include <linux/pipe_fs_i.h>
+#include <linux/slab.h>
+#include <linux/uio.h>
+#include "augurfs.h"
+
+#define READ_STEP	(1UL << 20)	/* of an incomplete file: one deadline each */
+#define WANT_MIN	(128ULL << 10)
+#define WANT_MAX	(8ULL << 20)
+
+static struct kmem_cache *file_cache;
+
+int augur_file_cache_init(void)
+{
+	file_cache = KMEM_CACHE(augur_file, SLAB_ACCOUNT);
+	return file_cache ? 0 : -ENOMEM;
+}
+
+void augur_file_cache_exit(void)
+{
+	kmem_cache_destroy(file_cache);
+}
+
+/* -------- open -------- */
+
+/* Eviction looks at the count under the same lock: it sees this open or this open sees it. */
+static void opens_inc(struct augur_inode *ai)
+{
+	spin_lock(&ai->lock);
+	atomic_inc(&ai->opens);
+	spin_unlock(&ai->lock);
+}
+
+static u32 next_open_id(struct augur_sb *asb)
+{
+	u32 id;
+
+	do {
+		id = atomic_inc_return(&asb->open_ids);
+	} while (!id);
+	return id;
+}
+
+static unsigned int open_event_flags(const struct inode *inode, const struct file *file)
+{
+	unsigned int evf = 0;
+
+	if (augur_is_complete(inode))
+		evf |= AUGUR_EVF_HIT;
+	if (file->f_flags & O_DIRECT)
+		evf |= AUGUR_EVF_DIRECT;
+	if (file->f_flags & __FMODE_EXEC)
+		evf |= AUGUR_EVF_EXEC;
+	return evf;
+}
+
+static int augur_open(struct inode *inode, struct file *file)
+{
+	struct augur_sb *asb = AUGUR_SB(inode->i_sb);
+	struct augur_inode *ai = AUGUR_I(inode);
+	struct augur_file *af;
+	int err;
+
+	err = augur_check_lease(inode);
+	if (err)
+		return err;
+	af = kmem_cache_zalloc(file_cache, GFP_KERNEL);
+	if (!af)
+		return -ENOMEM;
+	opens_inc(ai);
+	af->lower = augur_lower_open(file, ai->lower);
+	if (IS_ERR(af->lower)) {
+		err = PTR_ERR(af->lower);
+		atomic_dec(&ai->opens);
+		kmem_cache_free(file_cache, af);
+		return err;
+	}
+	augur_live_inc();
+	af->open_id = next_open_id(asb);
+	af->session_key = augur_session_key(asb);
+	file->f_mode |= af->lower->f_mode & (FMODE_CAN_ODIRECT | FMODE_NOWAIT);
+	file->private_data = af;
+	augur_stat_inc(asb, opens);
+	augur_event_open(inode, af, open_event_flags(inode, file));
+	return 0;
+}
+
+static int augur_release(struct inode *inode, struct file *file)
+{
+	struct augur_file *af = file->private_data;
+
+	augur_event_close(inode, af);
+	fput(af->lower);
+	atomic_dec(&AUGUR_I(inode)->opens);
+	kmem_cache_free(file_cache, af);
+	augur_live_dec();
+	return 0;
+}
+
+/* -------- read -------- */
+
+/* The summary of this open, then the record of the read, which gets to know of a jump. */
+static void account_read(struct inode *inode, struct augur_file *af, loff_t pos, size_t bytes,
+			 unsigned int evf)
+{
+	struct augur_sb *asb = AUGUR_SB(inode->i_sb);
+
+	augur_stat_inc(asb, reads);
+	augur_stat_add(asb, read_bytes, bytes);
+	if (pos == af->next_off) {
+		af->seq_reads++;
+		evf |= AUGUR_EVF_SEQ;
+	}
+	af->reads++;
+	af->bytes += bytes;
+	af->next_off = pos + bytes;
+	augur_event_read(inode, af, pos, bytes, evf);
+}
+
+/* How much from @pos a miss should bring: twice as much each time while reads follow on. */
+static u64 miss_want(struct augur_file *af, loff_t pos, unsigned int *flags)
+{
+	if (pos != af->next_off || !af->ra_want) {
+		af->ra_want = WANT_MIN;
+	} else {
+		af->ra_want = min(af->ra_want * 2, WANT_MAX);
+		*flags |= AUGUR_RQ_SEQ;
+	}
+	return af->ra_want;
+}
+
+/* Makes [pos, pos + len) present. @rest: bytes from pos the caller is about to ask for. */
+static int make_present(struct inode *inode, struct augur_file *af, loff_t pos, u64 len, u64 rest,
+			bool nowait)
+{
+	unsigned int flags = 0;
+	u64 want;
+
+	if (augur_present(inode, pos, len))
+		return 0;
+	if (nowait)
+		return -EAGAIN;
+	want = max(miss_want(af, pos, &flags), min(rest, WANT_MAX));
+	return augur_need_range(inode, af, pos, len, want, flags, false);
+}
+
+/* One step: @len bytes at the iterator's position, of @rest that are wanted in all. */
+static ssize_t read_step(struct kiocb *iocb, struct iov_iter *to, size_t len, size_t rest)
+{
+	struct file *file = iocb->ki_filp;
+	struct augur_file *af = file->private_data;
+	ssize_t ret;
+
+	ret = make_present(file_inode(file), af, iocb->ki_pos, len, rest,
+			   iocb->ki_flags & IOCB_NOWAIT);
+	if (ret)
+		return ret;
+	if (!(iocb->ki_flags & IOCB_NOWAIT) && user_backed_iter(to) &&
+	    fault_in_iov_iter_writeable(to, len) == len)
+		return -EFAULT;
+	iov_iter_truncate(to, len);
+	ret = augur_lower_read_iter(af->lower, to, iocb);
+	iov_iter_reexpand(to, rest - max_t(ssize_t, ret, 0));
+	return ret;
+}
+
+static ssize_t read_incomplete(struct kiocb *iocb, struct iov_iter *to)
+{
+	loff_t size = i_size_read(file_inode(iocb->ki_filp));
+	bool whole = !is_sync_kiocb(iocb) && (iocb->ki_flags & IOCB_DIRECT);
+	size_t rest = iov_iter_count(to), step;
+	ssize_t ret = 0, done = 0;
+
+	while (rest && iocb->ki_pos < size) {
+		/* What completes later is one request and stays one. */
+		step = whole ? rest : min_t(size_t, rest, READ_STEP);
+		ret = read_step(iocb, to, step, rest);
+		if (ret <= 0)
+			break;
+		done += ret;
+		rest -= ret;
+		if (ret < step)
+			break;
+	}
+	return done ?: ret;
+}
+
+static ssize_t augur_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct augur_file *af = iocb->ki_filp->private_data;
+	struct inode *inode = file_inode(iocb->ki_filp);
+	loff_t pos = iocb->ki_pos;
+	unsigned int evf = 0;
+	ssize_t ret;
+
+	if (likely(augur_is_complete(inode))) {
+		evf = AUGUR_EVF_HIT;
+		ret = augur_lower_read_iter(af->lower, to, iocb);
+	} else {
+		ret = read_incomplete(iocb, to);
+	}
+	if (ret > 0)
+		account_read(inode, af, pos, ret, evf);
+	return ret;
+}
+
+/* A splice moves no more than the pipe holds, whatever length it is called with. */
+static ssize_t augur_splice_read(struct file *file, loff_t *ppos, struct pipe_inode_info *pipe,
+				 size_t len, unsigned int flags)
+{
+	struct augur_file *af = file->private_data;
+	struct inode *inode = file_inode(file);
+	unsigned int evf = AUGUR_EVF_HIT;
+	loff_t pos = *ppos;
+	ssize_t ret;
+
+	if (!augur_is_complete(inode)) {
+		len = min_t(size_t, len, (size_t)READ_ONCE(pipe->max_usage) << PAGE_SHIFT);
+		ret = make_present(inode, af, pos, len, len, flags & SPLICE_F_NONBLOCK);
+		if (ret)
+			return ret;
+		evf = 0;
+	}
+	ret = augur_lower_splice_read(af->lower, file, ppos, pipe, len, flags);
+	if (ret > 0)
+		account_read(inode, af, pos, ret, evf);
+	return ret;
+}
+
+/* -------- advice -------- */
+
+/* WILLNEED asks and does not wait; a length of 0 means to the end. */
+static int augur_fadvise(struct file *file, loff_t off, loff_t len, int advice)
+{
+	struct augur_file *af = file->private_data;
+	struct inode *inode = file_inode(file);
+	u64 bytes = len ? len : (u64)i_size_read(inode);
+	int err;
+
+	if (off < 0 || len < 0)
+		return -EINVAL;
+	if (advice != POSIX_FADV_WILLNEED || augur_is_complete(inode))
+		return vfs_fadvise(af->lower, off, len, advice);
+	err = augur_need_range(inode, af, off, bytes, bytes, AUGUR_RQ_PREFETCH, false);
+	return err == -EINTR ? err : 0;
+}
+
+const struct file_operations augur_file_fops = {
+	.open		= augur_open,
+	.release	= augur_release,
+	.read_iter	= augur_read_iter,
+	.splice_read	= augur_splice_read,
+	.llseek		= generic_file_llseek,
+	.mmap		= augur_mmap,
+	.fsync		= noop_fsync,
+	.fadvise	= augur_fadvise,
+	.setlease	= generic_setlease,
+};
+
+/* The pages are the lower inode's. */
+const struct address_space_operations augur_aops = { };

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * mmap.c - mappings: of a complete file the lower file's own, of an incomplete one the
+ * lower file's behind a table that looks at presence first.
+ *
+ * vma->vm_file is the lower file, so pages, page faults and writeback never see us.  For an
+ * incomplete file the lower vm_ops are copied and open, close, fault and map_pages replaced
+ * (one struct augur_vmops per mmap call, shared by what it is split or forked into).
+ *
+ * No wait for the daemon under mmap_lock: a fault on absent bytes pins the upper file,
+ * drops the lock, waits, and has the fault tried again.  The second time the bytes are there
+ * or the task gets SIGBUS.  The lower page cache may hold pages of holes (read-ahead puts
+ * them there), so nothing is mapped that was not looked at: fault-around and huge pages
+ * only where all of their range is present.
+ */
+#include <linux/file.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/refcount.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include "augurfs.h"
+
+#define FAULT_WANT	(256UL << 10)	/* worth having from an absent page on */
+#define MAP_WANT	(1UL << 20)	/* asked for when a mapping is made */
+
+struct augur_vmops {
+	struct vm_operations_struct		ops;
+	const struct vm_operations_struct	*lower;
+	struct file				*upper;	/* reference */
+	refcount_t				ref;	/* vmas */
+};
+
+static struct augur_vmops *vmops_of(const struct vm_area_struct *vma)
+{
+	return container_of(vma->vm_ops, struct augur_vmops, ops);
+}
+
+static void vmops_free(struct augur_vmops *vo)
+{
+	atomic_dec(&AUGUR_I(file_inode(vo->upper))->mappings);
+	fput(vo->upper);
+	kfree(vo);
+	augur_live_dec();
+}
+
+static void augur_vm_open(struct vm_area_struct *vma)
+{
+	struct augur_vmops *vo = vmops_of(vma);
+
+	refcount_inc(&vo->ref);
+	if (vo->lower->open)
+		vo->lower->open(vma);
+}
+
+static void augur_vm_close(struct vm_area_struct *vma)
+{
+	struct augur_vmops *vo = vmops_of(vma);
+
+	if (vo->lower->close)
+		vo->lower->close(vma);
+	if (!refcount_dec_and_test(&vo->ref))
+		return;
+	vma->vm_ops = vo->lower;
+	vmops_free(vo);
+}
+
+/* -------- faults -------- */
+
+static bool page_present(struct inode *inode, pgoff_t pgoff)
+{
+	return augur_present(inode, (loff_t)pgoff << PAGE_SHIFT, PAGE_SIZE);
+}
+
+/*
+ * The bytes are absent.  First attempt: get them with the lock dropped and have the fault
+ * tried again; MAJOR too, because after an attempt under the lock of the VMA alone only
+ * that makes the next one a second attempt.
+ */
+static vm_fault_t fault_absent(struct vm_fault *vmf, struct inode *inode, loff_t pos, u64 len)
+{
+	struct augur_vmops *vo = vmops_of(vmf->vma);
+	struct augur_sb *asb = AUGUR_SB(inode->i_sb);
+	struct file *upper;
+
+	if (!fault_flag_allow_retry_first(vmf->flags))
+		return VM_FAULT_SIGBUS;
+	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
+		return VM_FAULT_RETRY;
+	augur_stat_inc(asb, faults_absent);
+	upper = get_file(vo->upper);
+	release_fault_lock(vmf);
+	/* An error shows as the second attempt finding the bytes absent. */
+	augur_need_range(inode, upper->private_data, pos, len, max_t(u64, len, FAULT_WANT),
+			 AUGUR_RQ_FAULT, false);
+	fput(upper);
+	return VM_FAULT_RETRY | VM_FAULT_MAJOR;
+}
+
+/* A page-table entry for a huge page would map its neighbours too. */
+static bool maps_more(const struct vm_fault *vmf, loff_t *pos, u64 *len)
+{
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+	if (vmf->page && PageTransCompound(vmf->page) &&
+	    folio_size(page_folio(vmf->page)) >= PMD_SIZE) {
+		*pos = folio_pos(page_folio(vmf->page));
+		*len = folio_size(page_folio(vmf->page));
+		return true;
+	}
+#endif
+	return false;
+}
+
+static vm_fault_t augur_vm_fault(struct vm_fault *vmf)
+{
+	struct augur_vmops *vo = vmops_of(vmf->vma);
+	struct inode *inode = file_inode(vo->upper);
+	loff_t pos;
+	vm_fault_t ret;
+	u64 len;
+
+	if (unlikely(!page_present(inode, vmf->pgoff)))
+		return fault_absent(vmf, inode, (loff_t)vmf->pgoff << PAGE_SHIFT, PAGE_SIZE);
+	ret = vo->lower->fault(vmf);
+	if (ret & (VM_FAULT_ERROR | VM_FAULT_NOPAGE | VM_FAULT_RETRY | VM_FAULT_DONE_COW))
+		return ret;
+	if (likely(!maps_more(vmf, &pos, &len) || augur_present(inode, pos, len)))
+		return ret;
+	/* Lock and reference of the page are ours by now. */
+	if (ret & VM_FAULT_LOCKED)
+		unlock_page(vmf->page);
+	put_page(vmf->page);
+	vmf->page = NULL;
+	return fault_absent(vmf, inode, pos, len);
+}
+
+/* Returning nothing mapped sends the fault to augur_vm_fault(). */
+static vm_fault_t augur_vm_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
+{
+	struct augur_vmops *vo = vmops_of(vmf->vma);
+	struct inode *inode = file_inode(vo->upper);
+
+	if (!augur_is_complete(inode)) {
+		if (mapping_large_folio_support(vmf->vma->vm_file->f_mapping)) {
+			start = round_down(start, PMD_SIZE >> PAGE_SHIFT);
+			end = round_up(end + 1, PMD_SIZE >> PAGE_SHIFT) - 1;
+		}
+		if (!augur_present(inode, (loff_t)start << PAGE_SHIFT,
+				   (u64)(end - start + 1) << PAGE_SHIFT))
+			return 0;
+	}
+	return vo->lower->map_pages(vmf, start, end);
+}
+
+/* -------- mmap -------- */
+
+static void wrap(struct vm_area_struct *vma, struct augur_vmops *vo)
+{
+	vo->lower = vma->vm_ops;
+	vo->ops = *vma->vm_ops;
+	vo->ops.open = augur_vm_open;
+	vo->ops.close = augur_vm_close;
+	vo->ops.fault = augur_vm_fault;
+	/* It would map what nobody looked at; the ordinary fault is always right. */
+	vo->ops.huge_fault = NULL;
+	if (vo->lower->map_pages)
+		vo->ops.map_pages = augur_vm_map_pages;
+	vma->vm_ops = &vo->ops;
+}
+
+static int mmap_incomplete(struct file *file, struct vm_area_struct *vma)
+{
+	struct augur_file *af = file->private_data;
+	struct inode *inode = file_inode(file);
+	struct augur_vmops *vo = kzalloc(sizeof(*vo), GFP_KERNEL);
+	int err;
+
+	if (!vo)
+		return -ENOMEM;
+	augur_live_inc();
+	refcount_set(&vo->ref, 1);
+	vo->upper = get_file(file);
+	atomic_inc(&AUGUR_I(inode)->mappings);
+	err = augur_lower_mmap(af->lower, file, vma);
+	if (!err && (!vma->vm_ops || !vma->vm_ops->fault))
+		err = -ENODEV;
+	if (err) {
+		vmops_free(vo);
+		return err;
+	}
+	wrap(vma, vo);
+	return 0;
+}
+
+int augur_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct augur_file *af = file->private_data;
+
+	if (augur_is_complete(file_inode(file)))
+		return augur_lower_mmap(af->lower, file, vma);
+	return mmap_incomplete(file, vma);
+}
