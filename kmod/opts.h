@@ -75,44 +75,44 @@
 	    "Size of the ring of access records of each CPU.")			\
 	NUM(prefetch_enabled, "prefetch/", "enabled", 0, 1, 1, "",		\
 	    AUGUR_KNOB_LIVE,							\
-	    "Whether the agent fetches what is predicted.")			\
+	    "Whether the agent fetches what is predicted. Not used yet.")			\
 	NUM(prefetch_threshold, "prefetch/", "threshold", 0, 1000, 600, "per mille", \
 	    AUGUR_KNOB_LIVE,							\
-	    "Least confidence of a prediction that is acted upon.")		\
+	    "Least confidence of a prediction that is acted upon. Not used yet.")		\
 	ENUM(prefetch_destination, "prefetch/", "destination",			\
 	     AUGUR_WORDS("agent", "home", "cache"),				\
 	     AUGUR_DESTINATION_AGENT, AUGUR_KNOB_LIVE,				\
-	     "Where predicted bytes are staged.")				\
+	     "Where predicted bytes are staged. Not used yet.")				\
 	ENUM(predict_at, "prefetch/", "predict_at", AUGUR_WORDS("home", "agent"), \
 	     AUGUR_PREDICT_HOME, AUGUR_KNOB_LIVE,				\
-	     "Who runs the model: the home proxy, or the agent itself.")	\
+	     "Who runs the model: the home proxy, or the agent itself. Not used yet.")	\
 	NUM(prefetch_budget_kbps, "prefetch/", "budget_kbps", 0, 4294967295U, 0, "KiB/s", \
 	    AUGUR_KNOB_LIVE,							\
-	    "Most bytes a second spent on predictions; 0: no limit but demand first.") \
+	    "Most bytes a second spent on predictions; 0: no limit but demand first. Not used yet.") \
 	NUM(prefetch_inflight, "prefetch/", "inflight", 1, 1024, 32, "requests", \
 	    AUGUR_KNOB_LIVE,							\
-	    "Most predicted objects under way at once.")			\
+	    "Most predicted objects under way at once. Not used yet.")			\
 	NUM(evict_run, "evict/", "run", 0, 100, 10, "percent free",		\
 	    AUGUR_KNOB_LIVE,							\
-	    "Eviction ends when so much of the cache filesystem is free; above cull.") \
+	    "Eviction ends when so much of the cache filesystem is free; above cull. Not used yet.") \
 	NUM(evict_cull, "evict/", "cull", 0, 100, 7, "percent free",		\
 	    AUGUR_KNOB_LIVE,							\
-	    "Eviction begins below this; above stop.")				\
+	    "Eviction begins below this; above stop. Not used yet.")				\
 	NUM(evict_stop, "evict/", "stop", 0, 100, 3, "percent free",		\
 	    AUGUR_KNOB_LIVE,							\
-	    "No prediction is fetched below this.")				\
+	    "No prediction is fetched below this. Not used yet.")				\
 	NUM(reshard_drift, "reshard/", "drift", 0, 1000, 200, "per mille",	\
 	    AUGUR_KNOB_LIVE,							\
-	    "This host's vote: change of the access pattern that triggers a plan.") \
+	    "This host's vote: change of the access pattern that triggers a plan. Not used yet.") \
 	NUM(reshard_imbalance, "reshard/", "imbalance", 1000, 10000, 1300, "per mille", \
 	    AUGUR_KNOB_LIVE,							\
-	    "This host's vote: largest load over mean load that triggers a plan.") \
+	    "This host's vote: largest load over mean load that triggers a plan. Not used yet.") \
 	NUM(reshard_min_gain, "reshard/", "min_gain", 0, 1000, 50, "per mille",	\
 	    AUGUR_KNOB_LIVE,							\
-	    "This host's vote: least measured gain for a plan to be carried out.") \
+	    "This host's vote: least measured gain for a plan to be carried out. Not used yet.") \
 	NUM(reshard_auto, "reshard/", "auto", 0, 1, 0, "",			\
 	    AUGUR_KNOB_LIVE,							\
-	    "This host's vote: carry plans out without an operator.")
+	    "This host's vote: carry plans out without an operator. Not used yet.")
 
 #define AUGUR_WORDS(...) __VA_ARGS__
 
