@@ -65,6 +65,11 @@ int cmd_abort(struct augur *a, int argc, char **argv);
 int cmd_doctor(struct augur *a, int argc, char **argv);
 int cmd_demo(struct augur *a, int argc, char **argv);
 
+/* -------- status_proxy.c -------- */
+void status_proxy_print(json_t *ans);
+/* Every volume joined, no proxy of one known to be down; true of an agent's answer. */
+bool status_proxy_is_fine(json_t *ans);
+
 /* -------- client.c -------- */
 /* A line before the last one; @kind is "progress" or "row", @obj borrowed.  Non-zero ends the call. */
 typedef int client_line_fn(void *ctx, const char *kind, json_t *obj);

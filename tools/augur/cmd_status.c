@@ -208,17 +208,6 @@ static void show_mount(struct augur *a, struct view *v, const struct mount *m, j
 	print_mount(m, &h, dm);
 }
 
-static void print_proxy(json_t *ans)
-{
-	printf(" proxy: %-20s volume: %s\n", printable(json_str(ans, "id", "?")),
-	       printable(json_str(ans, "volume", "-")));
-	printf("origin: %s\n", printable(json_str(ans, "origin", "-")));
-	printf("  work: %lld requests, %s served; %lld of the map's shards, map version %lld\n",
-	       json_int(ans, "requests", 0), human_bytes((unsigned long long)json_int(ans, "served_bytes", 0)),
-	       json_int(ans, "shards", 0), json_int(ans, "map_version", 0));
-	printf("        %lld changes seen at the origin\n", json_int(ans, "origin_changes_seen", 0));
-}
-
 static int finish_json(struct augur *a, struct view *v, json_t *ans, int rc)
 {
 	json_t *obj = json_begin(a, rc != RC_FAILED), *d = json_object();
@@ -247,8 +236,8 @@ static int finish_text(struct augur *a, struct view *v, json_t *ans, int rc)
 
 	if (v->only_bad && rc == RC_OK && !v->shown)
 		puts("everything is fine");
-	else if (proxy && !v->only_bad)
-		print_proxy(ans);
+	else if (proxy)
+		status_proxy_print(ans);
 	else if (!v->total && ans)
 		puts("no augurfs volume is mounted here; augurd is running");
 	else if (!v->total && module_is_loaded())
@@ -287,7 +276,7 @@ int cmd_status(struct augur *a, int argc, char **argv)
 	for (i = 0; i < n; i++)
 		if (!m[i].again)
 			show_mount(a, &v, &m[i], ans);
-	rc = v.bad ? RC_DEGRADED : !ans && !v.total && !module_is_loaded() ? RC_FAILED : RC_OK;
+	rc = v.bad || (ans && !status_proxy_is_fine(ans)) ? RC_DEGRADED : !ans && !v.total && !module_is_loaded() ? RC_FAILED : RC_OK;
 	rc = a->json ? finish_json(a, &v, ans, rc) : finish_text(a, &v, ans, rc);
 	json_decref(v.list);
 	json_decref(ans);
