@@ -80,6 +80,10 @@ static int paths(struct request *rq, const char *dir)
 {
 	static char dir_abs[PATH_MAX], cache_abs[PATH_MAX];
 
+	if (rq->ns && dir[0] != '/') {
+		say(NULL, "with -N the mount point must be an absolute path");
+		return EX_USAGE_;
+	}
 	if (rq->ns)
 		rq->dir = dir;
 	else if (!(rq->dir = realpath(dir, dir_abs))) {
