@@ -13,7 +13,8 @@
 static atomic_t times[AUGUR_NR_INJECTS];
 
 static const char * const names[AUGUR_NR_INJECTS] = {
-#define X(n) [AUGUR_INJECT_##n] = #n,
+#define X(n) \
+	[AUGUR_INJECT_##n] = #n,
 	AUGUR_INJECTS(X)
 #undef X
 };

@@ -20,7 +20,8 @@
 #define P_U32		{ .type = NLA_U32 }
 #define P_U64		{ .type = NLA_U64 }
 #define P_MAP		NLA_POLICY_RANGE(NLA_BINARY, 1, AUGUR_MAP_MAX)
-#define P_SESSION	[AUGUR_A_MOUNT_ID] = P_U64, [AUGUR_A_SESSION] = P_U64
+#define P_SESSION \
+	[AUGUR_A_MOUNT_ID] = P_U64, [AUGUR_A_SESSION] = P_U64
 
 const struct nla_policy augur_policy_range[AUGUR_A_LENGTH + 1] = {
 	[AUGUR_A_OFFSET]	= P_U64,

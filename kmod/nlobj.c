@@ -7,14 +7,15 @@
  */
 #include "netlink.h"
 
-typedef int (*item_fn)(struct augur_call *call, struct nlattr **tb, struct nlattr *item, bool apply);
+typedef int (*item_fn)(struct augur_call *call, struct nlattr **tb, struct nlattr *item,
+		       bool apply);
 
 /*
  * Calls @fn for every ITEM twice: first with apply false, for its opinion, then, if it had
  * none, with apply true.
  */
-static int for_each_item(struct augur_call *call, const struct nla_policy *policy, int max,
-			 item_fn fn)
+static int walk_items(struct augur_call *call, const struct nla_policy *policy, int max,
+		      item_fn fn)
 {
 	struct nlattr *tb[AUGUR_A_MAX + 1], *pos;
 	struct genl_info *info = call->info;
@@ -34,8 +35,8 @@ static int for_each_item(struct augur_call *call, const struct nla_policy *polic
 	return n ? 0 : -EINVAL;
 }
 
-#define FOR_EACH_ITEM(call, policy, fn) \
-	for_each_item(call, policy, ARRAY_SIZE(policy) - 1, fn)
+#define WALK(call, policy, fn) \
+	walk_items(call, policy, ARRAY_SIZE(policy) - 1, fn)
 
 #define NEED(call, item, tb, attr) NL_REQ_ATTR_CHECK((call)->info->extack, item, tb, attr)
 
@@ -65,7 +66,7 @@ static int settle_item(struct augur_call *call, struct nlattr **tb, struct nlatt
 
 int augur_nl_settle(struct augur_call *call)
 {
-	return FOR_EACH_ITEM(call, augur_policy_settle_item, settle_item);
+	return WALK(call, augur_policy_settle_item, settle_item);
 }
 
 /* -------- INVAL -------- */
@@ -146,7 +147,7 @@ static int inval_item(struct augur_call *call, struct nlattr **tb, struct nlattr
 
 int augur_nl_inval(struct augur_call *call)
 {
-	return FOR_EACH_ITEM(call, augur_policy_inval_item, inval_item);
+	return WALK(call, augur_policy_inval_item, inval_item);
 }
 
 /* -------- SWITCH, REMOVE -------- */
@@ -319,7 +320,7 @@ static int lease_item(struct augur_call *call, struct nlattr **tb, struct nlattr
 
 int augur_nl_lease(struct augur_call *call)
 {
-	return FOR_EACH_ITEM(call, augur_policy_lease_item, lease_item);
+	return WALK(call, augur_policy_lease_item, lease_item);
 }
 
 /* -------- EVICT -------- */
@@ -364,7 +365,7 @@ int augur_nl_evict(struct augur_call *call)
 	int rem, err;
 	void *hdr;
 
-	err = FOR_EACH_ITEM(call, augur_policy_evict_item, evict_check);
+	err = WALK(call, augur_policy_evict_item, evict_check);
 	if (err)
 		return err;
 	/* The answer's memory first: an eviction nobody hears of would be a hole read as data. */

@@ -101,7 +101,7 @@ static struct attribute *state_attrs[] = {
 
 /* -------- knobs -------- */
 
-/* All of one directory's attributes; which kind one is is told by where it lies. */
+/* All of one directory's attributes; where one lies tells which row it is. */
 static struct attribute knob_attrs[AUGUR_NR_KNOBS];
 
 static const char * const dirs[] = { "", "log/", "prefetch/", "evict/", "reshard/" };
@@ -211,7 +211,8 @@ u64 augur_stat_sum(struct augur_sb *asb, enum augur_stat_id id)
 enum { STAT_REQS_LIVE = AUGUR_NR_STATS, NR_STAT_FILES };
 
 static struct attribute stat_attr[NR_STAT_FILES] = {
-#define X(n) [AUGUR_STAT_##n] = { .name = #n, .mode = 0444 },
+#define X(n) \
+	[AUGUR_STAT_##n] = { .name = #n, .mode = 0444 },
 	AUGUR_STATS(X)
 #undef X
 	[STAT_REQS_LIVE] = { .name = "requests_live", .mode = 0444 },

@@ -38,9 +38,9 @@ static void req_free(struct kref *ref)
 	struct augur_req *req = container_of(ref, struct augur_req, ref);
 	struct augur_sb *asb = req->asb;
 
+	augur_iput_async(asb, req->inode);
 	if (augur_inject(AUGUR_INJECT_leak_req))
 		return;
-	augur_iput_async(asb, req->inode);
 	kfree(req);
 	augur_live_dec();
 	atomic_dec(&asb->reqs_live);
@@ -521,8 +521,9 @@ static void lose_one(struct augur_sb *asb, struct augur_req *req, u64 session)
 		req_ended(req, AUGUR_END_LOST);
 }
 
-static void for_each_req(struct augur_sb *asb,
-			 void (*fn)(struct augur_sb *asb, struct augur_req *req, u64 arg), u64 arg)
+typedef void (*req_fn)(struct augur_sb *asb, struct augur_req *req, u64 arg);
+
+static void walk_requests(struct augur_sb *asb, req_fn fn, u64 arg)
 {
 	struct augur_req *req;
 	u64 id;
@@ -535,7 +536,7 @@ static void for_each_req(struct augur_sb *asb,
 
 void augur_upcall_session_lost(struct augur_sb *asb, u64 session)
 {
-	for_each_req(asb, lose_one, session);
+	walk_requests(asb, lose_one, session);
 	/* The next daemon may already be there. */
 	augur_upcall_kick(asb);
 }
@@ -550,7 +551,7 @@ void augur_upcall_abort(struct augur_sb *asb)
 	struct augur_session *sess;
 	int events;
 
-	for_each_req(asb, abort_one, AUGUR_END_ABORT);
+	walk_requests(asb, abort_one, AUGUR_END_ABORT);
 	wake_up_all(&asb->idle_wait);
 	for (events = 0; events < 2; events++) {
 		sess = augur_session_get(asb, events);
@@ -644,7 +645,7 @@ void augur_upcall_stop_sb(struct augur_sb *asb)
 {
 	augur_event_stop_sb(asb);
 	augur_session_stop(asb);
-	for_each_req(asb, abort_one, AUGUR_END_UMOUNT);
+	walk_requests(asb, abort_one, AUGUR_END_UMOUNT);
 	cancel_delayed_work_sync(&asb->resend_work);
 	augur_unsettle_all(asb);
 	flush_work(&asb->iput_work);
