@@ -16,8 +16,11 @@
  *            root/ and .augur/, stamps the root), dials the proxies; everything that can be wrong with
  *            a mount is said here.  Idempotent.
  *   where    {path: absolute, in a mount} -> {oid, version, pu, shard, proxy, addr, state, ino}
- *   warm     {paths: [...], depth} -> progress {files, bytes, total_files, total_bytes, eta_s}*, then totals
+ *            state: present | partial | absent (a directory: present when it is populated)
+ *   warm     {paths: [...], depth} -> progress {files, bytes, total_files, total_bytes, eta_s}*, then
+ *            {files, bytes, errors}
  *   log      {limit, follow: bool, mount} -> row {time, session, op, path, off, len, latency_us, pid, comm}*
+ *            time: ns of CLOCK_REALTIME; session: 16 hex digits; mount: its id
  *   abort    {mount} -> {}                 (the command writes sysfs itself when augurd is down)
  *   doctor   {} -> {checks: [{name, state: ok|warn|fail, detail, fix}]}
  *   debug    {what} -> free form
