@@ -66,7 +66,7 @@ defaults() {
 
 # ---- timing
 # Nanoseconds this processor has idled or waited for a disk or a server: finer than /proc/stat.
-idle_ns() { awk '$1 == ".idle_sleeptime" || $1 == ".iowait_sleeptime" { n += $3 } END { printf "%.0f", n }' /proc/timer_list; }
+idle_ns() { awk -F '[ :]+' '$2 == ".idle_sleeptime" || $2 == ".iowait_sleeptime" { n += $3 } END { printf "%.0f", n }' /proc/timer_list; }
 fresh_mount() {						# [wipe]
 	cd /
 	sys_umount
