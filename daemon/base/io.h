@@ -64,7 +64,8 @@ struct io_ops {
 	void (*connect)(struct io *io, struct io_op *op, const struct sockaddr *addr, socklen_t len); /* res: descriptor */
 	/* Sends all of up to 4 vectors; res: total or -errno. The vectors' memory stays valid until done. */
 	void (*send)(struct io *io, struct io_op *op, int fd, const struct iovec *iov, int n);
-	void (*recv)(struct io *io, struct io_op *op, int fd, void *buf, size_t len); /* res: 0 at end */
+	/* res: 0 at end.  At least @least bytes are worth waking up for: a hint, res may be less. */
+	void (*recv)(struct io *io, struct io_op *op, int fd, void *buf, size_t len, size_t least);
 	/* Files: res may be short. */
 	void (*read)(struct io *io, struct io_op *op, int fd, void *buf, size_t len, u64 off);
 	void (*write)(struct io *io, struct io_op *op, int fd, const void *buf, size_t len, u64 off);

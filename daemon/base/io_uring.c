@@ -28,6 +28,8 @@
 #define REAP_ROUNDS	16
 #define IOWQ_BOUNDED	32	/* reads and writes that are not in the page cache */
 #define IOWQ_UNBOUNDED	16
+#define LOWAT_MIN	(16 * 1024)	/* less is not worth a system call */
+#define LOWAT_MAX	(256 * 1024)
 #define NSEC		1000000000ULL
 
 /* user_data of what is not an operation of a caller; no pointer is as small. */
@@ -222,12 +224,20 @@ static void send_done(struct uring *u, struct io_op *op, int res)
 		queue_send(u, op);
 }
 
-static void uring_recv(struct io *io, struct io_op *op, int fd, void *buf, size_t len)
+/* u1 is the low-water mark that this operation's socket has; an operation receives on one socket. */
+static void uring_recv(struct io *io, struct io_op *op, int fd, void *buf, size_t len, size_t least)
 {
 	struct io_uring_sqe *sqe = get_sqe(to_uring(io));
+	int low = least >= LOWAT_MIN ? (int)min(least, (size_t)LOWAT_MAX) : 1;
 
 	io_begin(op, IO_K_RECV);
+	if ((u64)low != max(op->u1, (u64)1)) {
+		setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof(low));
+		op->u1 = low;
+	}
 	io_uring_prep_recv(sqe, fd, buf, len, 0);
+	if (low > 1)
+		sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;	/* the mark counts for waiting only */
 	io_uring_sqe_set_data(sqe, op);
 }
 

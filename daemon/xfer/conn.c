@@ -102,16 +102,17 @@ void conn_rx_resume(struct xfer_conn *c)
 
 static void rx_more(struct xfer_conn *c)
 {
-	size_t want;
+	size_t left;
 
 	if (c->dead || c->rx.busy || c->rx_stalled)
 		return;
 	xfer_conn_get(c);
 	if (c->body) {
-		want = c->body->len - c->body_got + min(c->body->cap - c->body->len, (size_t)BODY_SLACK);
-		c->io->ops->recv(c->io, &c->rx, c->fd, c->body->data + c->body_got, want);
+		left = c->body->len - c->body_got;
+		c->io->ops->recv(c->io, &c->rx, c->fd, c->body->data + c->body_got,
+				 left + min(c->body->cap - c->body->len, (size_t)BODY_SLACK), left);
 	} else {
-		c->io->ops->recv(c->io, &c->rx, c->fd, c->stage + c->stage_len, STAGE_SIZE - c->stage_len);
+		c->io->ops->recv(c->io, &c->rx, c->fd, c->stage + c->stage_len, STAGE_SIZE - c->stage_len, 1);
 	}
 }
 

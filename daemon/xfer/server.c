@@ -283,7 +283,6 @@ struct xfer_server *xfer_server_new(struct io *io, const char *addr, const struc
 	s->accept.done = accepted;
 	s->tick.done = ticked;
 	list_init(&s->conns);
-	sock_tune(fd);		/* accepted sockets inherit the buffer sizes */
 	io->ops->accept(io, &s->accept, fd);
 	*err = 0;
 	return s;
