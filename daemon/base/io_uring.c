@@ -352,8 +352,9 @@ static void arm_timeout(struct uring *u)
 		io_uring_prep_timeout(sqe, &u->ts, 0, flags);
 		sqe->user_data = UD_TIMEOUT;
 	} else {
-		/* Fails if the old one has just fired; its completion then arms anew. */
-		io_uring_prep_timeout_update(sqe, &u->ts, UD_TIMEOUT, flags);
+		/* Fails if the old one has just fired; its completion then arms anew.  The clock is
+		 * the old one's: naming it again is refused. */
+		io_uring_prep_timeout_update(sqe, &u->ts, UD_TIMEOUT, IORING_TIMEOUT_ABS);
 		sqe->user_data = UD_IGNORE;
 	}
 	u->armed_ns = next;
