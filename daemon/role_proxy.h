@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* role_proxy.h - private to the proxy role: its volumes, and what is shown of them. */
+/* role_proxy.h - private to the proxy role: its volumes, its connections, and what is shown of them. */
 #ifndef AUGUR_ROLE_PROXY_H
 #define AUGUR_ROLE_PROXY_H
 
@@ -38,6 +38,11 @@ struct proxy {
 	unsigned int	conns;
 	bool		failed;		/* exit status */
 };
+
+/* role_proxy_conn.c */
+extern const struct xfer_server_ops proxy_server_ops;	/* ctx: struct proxy */
+const char *proxy_volume_name(const char *s);		/* "/home" and "home" are one name */
+struct proxy_vol *proxy_find_vol(struct proxy *p, const char *name);
 
 /* role_proxy_ctl.c */
 extern const struct ctl_verb proxy_verbs[];
