@@ -257,7 +257,7 @@ static void watch_done(struct io_op *op, int res)
 		req_close(r);
 	} else if (!r->dead) {
 		r->refs++;
-		r->io->ops->recv(r->io, op, r->fd, r->drain, sizeof(r->drain));
+		r->io->ops->recv(r->io, op, r->fd, r->drain, sizeof(r->drain), 1);
 	}
 	req_put(r);
 }
@@ -273,7 +273,7 @@ static void req_run(struct ctl_req *r)
 	r->running = true;
 	r->refs += 2;		/* the verb's, the watching recv's */
 	r->recv_op.done = watch_done;
-	r->io->ops->recv(r->io, &r->recv_op, r->fd, r->drain, sizeof(r->drain));
+	r->io->ops->recv(r->io, &r->recv_op, r->fd, r->drain, sizeof(r->drain), 1);
 	snprintf(r->verb, sizeof(r->verb), "%s", name ? name : "none");
 	if (!name) {
 		ctl_fail(r, AUGUR_E_USAGE, -EINVAL, "the request is not a JSON object with a verb");
@@ -308,7 +308,7 @@ static void recv_done(struct io_op *op, int res)
 		req_close(r);
 	} else {
 		r->refs++;
-		r->io->ops->recv(r->io, op, r->fd, r->in + r->in_len, CTL_REQ_MAX - r->in_len);
+		r->io->ops->recv(r->io, op, r->fd, r->in + r->in_len, CTL_REQ_MAX - r->in_len, 1);
 	}
 	req_put(r);
 }
@@ -353,7 +353,7 @@ static void accept_done(struct io_op *op, int res)
 	list_add_tail(&s->conns, &r->link);
 	s->nconns++;
 	r->recv_op.done = recv_done;
-	r->io->ops->recv(r->io, &r->recv_op, r->fd, r->in, CTL_REQ_MAX);
+	r->io->ops->recv(r->io, &r->recv_op, r->fd, r->in, CTL_REQ_MAX, 1);
 }
 
 static void accept_start(struct ctl_server *s)
