@@ -66,55 +66,6 @@ static void remote_free(struct remote *r)
 	free(r);
 }
 
-/* ---- volume on the wire ---- */
-
-void meta_volume_encode(const struct meta_volume *vol, struct wire_out *w)
-{
-	wire_put(w, WF_VOLUME_ID, vol->id, sizeof(vol->id));
-	wire_put(w, WF_KEY, vol->key, sizeof(vol->key));
-	for (u32 i = 0; i < vol->nsplit; i++)
-		wire_put(w, WF_OID, vol->split[i], AUGUR_OID_LEN);
-}
-
-static int oid_cmp(const void *a, const void *b)
-{
-	return memcmp(a, b, AUGUR_OID_LEN);
-}
-
-int meta_volume_decode(struct wire_in in, struct meta_volume *vol)
-{
-	bool id = false, key = false;
-	struct wire_val v;
-	int err;
-
-	vol->nsplit = 0;
-	vol->split = NULL;
-	while ((err = wire_next(&in, &v)) == 1) {
-		err = 0;
-		if (v.tag == WF_VOLUME_ID) {
-			err = wire_get_bin(&v, vol->id, sizeof(vol->id));
-			id = true;
-		} else if (v.tag == WF_KEY) {
-			err = wire_get_bin(&v, vol->key, sizeof(vol->key));
-			key = true;
-		} else if (v.tag == WF_OID && vol->nsplit < META_SLOTS) {
-			vol->split = xrealloc(vol->split, (vol->nsplit + 1) * sizeof(*vol->split));
-			err = wire_get_bin(&v, vol->split[vol->nsplit++], AUGUR_OID_LEN);
-		}
-		if (err)
-			break;
-	}
-	if (err || !id || !key) {
-		free(vol->split);
-		vol->split = NULL;
-		vol->nsplit = 0;
-		return -EBADMSG;
-	}
-	if (vol->nsplit)
-		qsort(vol->split, vol->nsplit, AUGUR_OID_LEN, oid_cmp);
-	return 0;
-}
-
 /* ---- join ---- */
 
 static void join_finish(struct remote *r, int status, const struct meta_volume *vol)

@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The map and the store: shares are even, the wire form holds and is checked field by field,
+ * a map is published when all have joined, a proxy that sees other handles is refused, and
+ * what the store said it says again after a restart.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "meta/meta.h"
+#include "wire/msg.h"
+
+#define MSEC 1000000ULL
+
+static struct io *io;
+
+static void members(struct meta_proxy *p, u32 n)
+{
+	memset(p, 0, n * sizeof(*p));
+	for (u32 i = 0; i < n; i++) {
+		snprintf(p[i].id, sizeof(p[i].id), "p%u", i + 1);
+		snprintf(p[i].addr, sizeof(p[i].addr), "10.9.0.%u:7433", i + 1);
+		p[i].state = META_P_UP;
+	}
+}
+
+static void count(const struct meta_map *m, u32 slots[], u32 shards[])
+{
+	memset(slots, 0, META_PROXIES_MAX * sizeof(u32));
+	memset(shards, 0, META_PROXIES_MAX * sizeof(u32));
+	for (u32 i = 0; i < META_SLOTS; i++)
+		slots[m->shards[m->slot_shard[i]].proxy]++;
+	for (u32 i = 0; i < m->nshards; i++)
+		shards[m->shards[i].proxy]++;
+}
+
+/* ---- the deal ---- */
+
+static void deal_is_even(void **state)
+{
+	u32 slots[META_PROXIES_MAX], shards[META_PROXIES_MAX];
+	struct meta_proxy p[4];
+
+	for (u64 seed = 0; seed < 20; seed++) {
+		for (u32 n = 1; n <= 4; n++) {
+			struct meta_map *m;
+
+			members(p, n);
+			m = meta_map_deal(1, seed, 64, p, n);
+			assert_non_null(m);
+			count(m, slots, shards);
+			for (u32 i = 0; i < n; i++) {
+				assert_in_range(shards[i], 64 / n, (64 + n - 1) / n);
+				assert_in_range(slots[i], 64 / n * 64, (64 + n - 1) / n * 64);
+			}
+			meta_map_put(m);
+		}
+	}
+}
+
+static void deal_depends_on_seed_alone(void **state)
+{
+	struct meta_proxy p[3];
+	static const u16 slots[6] = { 11, 33, 21, 40, 35, 50 }, owners[6] = { 2, 2, 2, 1, 0, 1 };
+	struct meta_map *a, *b, *c;
+
+	members(p, 3);
+	a = meta_map_deal(1, 7, 64, p, 3);
+	b = meta_map_deal(1, 7, 64, p, 3);
+	c = meta_map_deal(1, 8, 64, p, 3);
+	assert_memory_equal(a->slot_shard, b->slot_shard, sizeof(a->slot_shard));
+	assert_memory_not_equal(a->slot_shard, c->slot_shard, sizeof(a->slot_shard));
+	/* Pinned: a deal must be the same on every machine and in every version. */
+	assert_memory_equal(a->slot_shard, slots, sizeof(slots));
+	for (u32 i = 0; i < 6; i++)
+		assert_int_equal(a->shards[i].proxy, owners[i]);
+	meta_map_put(a);
+	meta_map_put(b);
+	meta_map_put(c);
+}
+
+static void deal_refuses_nonsense(void **state)
+{
+	struct meta_proxy p[1];
+
+	members(p, 1);
+	assert_null(meta_map_deal(1, 1, 0, p, 1));
+	assert_null(meta_map_deal(1, 1, META_SHARDS_MAX + 1, p, 1));
+	assert_null(meta_map_deal(1, 1, 64, p, 0));
+	assert_null(meta_map_deal(1, 1, 64, p, META_PROXIES_MAX + 1));
+}
+
+/* A twentieth in one slot, the rest anyhow: no seed gives a proxy less than two fifths. */
+static void balance_evens_bytes(void **state)
+{
+	u64 weight[META_SLOTS], sum[2], total;
+	struct meta_proxy p[2];
+
+	members(p, 2);
+	for (u64 seed = 0; seed < 20; seed++) {
+		struct meta_map *m = meta_map_deal(1, seed, 64, p, 2);
+
+		total = 0;
+		for (u32 i = 0; i < META_SLOTS; i++) {
+			weight[i] = i % 97 ? 0 : 1000000 + i * 37;
+			total += weight[i];
+		}
+		weight[42] = total / 20;
+		meta_map_balance(m, weight);
+		sum[0] = sum[1] = 0;
+		for (u32 i = 0; i < META_SLOTS; i++)
+			sum[m->shards[m->slot_shard[i]].proxy] += weight[i];
+		assert_true(sum[0] * 5 >= (sum[0] + sum[1]) * 2);
+		assert_true(sum[1] * 5 >= (sum[0] + sum[1]) * 2);
+		meta_map_put(m);
+	}
+}
+
+/* ---- the wire form ---- */
+
+static int decode(const struct wire_out *w, struct meta_map **out)
+{
+	return meta_map_decode((struct wire_in){ w->buf, w->buf + w->len }, out);
+}
+
+static void map_survives_the_wire(void **state)
+{
+	struct meta_proxy p[3];
+	struct meta_map *m, *d;
+	struct wire_out w;
+
+	members(p, 3);
+	m = meta_map_deal(9, 5, META_SHARDS_MAX, p, 3);
+	m->shards[17].epoch = 1ULL << 40;
+	wire_out_init(&w);
+	meta_map_encode(m, &w);
+	assert_true(w.len < WIRE_BODY_MAX);
+	assert_int_equal(decode(&w, &d), 0);
+	assert_int_equal(d->version, 9);
+	assert_int_equal(d->seed, 5);
+	assert_int_equal(d->nproxies, 3);
+	assert_memory_equal(d->slot_shard, m->slot_shard, sizeof(m->slot_shard));
+	for (u32 i = 0; i < m->nshards; i++) {
+		assert_int_equal(d->shards[i].epoch, m->shards[i].epoch);
+		assert_int_equal(d->shards[i].proxy, m->shards[i].proxy);
+	}
+	assert_string_equal(d->proxies[2].addr, "10.9.0.3:7433");
+	wire_out_free(&w);
+	meta_map_put(m);
+	meta_map_put(d);
+}
+
+static void map_cut_or_bent_is_refused(void **state)
+{
+	struct meta_proxy p[2];
+	struct meta_map *m, *d;
+	struct wire_out w;
+
+	members(p, 2);
+	m = meta_map_deal(1, 1, 64, p, 2);
+	wire_out_init(&w);
+	meta_map_encode(m, &w);
+	for (size_t n = 0; n < w.len; n += 7)
+		assert_int_equal(meta_map_decode((struct wire_in){ w.buf, w.buf + n }, &d), -EBADMSG);
+	wire_out_free(&w);
+
+	wire_out_init(&w);
+	m->slot_shard[5] = 64;		/* no such shard */
+	meta_map_encode(m, &w);
+	assert_int_equal(decode(&w, &d), -EBADMSG);
+	wire_out_free(&w);
+
+	wire_out_init(&w);
+	m->slot_shard[5] = 0;
+	meta_map_encode(m, &w);
+	meta_map_encode(m, &w);		/* proxies and shards twice */
+	assert_int_equal(decode(&w, &d), -EBADMSG);
+	wire_out_free(&w);
+
+	wire_out_init(&w);
+	memset(m->proxies[1].id, 0, sizeof(m->proxies[1].id));
+	meta_map_encode(m, &w);
+	assert_int_equal(decode(&w, &d), -EBADMSG);
+	wire_out_free(&w);
+	meta_map_put(m);
+}
+
+/* ---- the store ---- */
+
+struct got { bool done; int status; u8 id[16], key[32]; };
+
+static void ticked(struct io_op *op, int res) { }
+
+static void run(bool *flag, unsigned int ms)
+{
+	struct io_op t = { .done = ticked };
+	u64 end = io_now(io) + ms * MSEC;
+
+	while (!(flag && *flag) && io_now(io) < end) {
+		if (!t.busy)
+			io->ops->timer(io, &t, min(end, io_now(io) + 5 * MSEC));
+		assert_int_equal(io->ops->step(io), 0);
+	}
+	io->ops->cancel(io, &t);
+	while (t.busy)
+		io->ops->step(io);
+}
+
+static void joined(void *ctx, int status, const struct meta_volume *vol)
+{
+	struct got *g = ctx;
+
+	g->done = true;
+	g->status = status;
+	if (!status) {
+		memcpy(g->id, vol->id, 16);
+		memcpy(g->key, vol->key, 32);
+	}
+}
+
+static struct meta_map *seen;
+
+static void watched(void *ctx, int status, struct meta_map *map)
+{
+	assert_int_equal(status, 0);
+	meta_map_put(seen);
+	seen = map;
+}
+
+static struct got join(struct meta *m, u32 n, u8 root)
+{
+	struct meta_volume vol = { .name = "vol" };
+	struct meta_proxy p[3];
+	struct got g = { .done = false };
+
+	members(p, 3);
+	memset(vol.root_oid, root, sizeof(vol.root_oid));
+	m->ops->join(m, &vol, &p[n - 1], joined, &g);
+	run(&g.done, 2000);
+	assert_true(g.done);
+	run(NULL, 20);
+	return g;
+}
+
+static void config(struct meta_store_cfg *cfg, u32 n)
+{
+	memset(cfg, 0, sizeof(*cfg));
+	cfg->volume = "vol";
+	cfg->nmembers = n;
+	cfg->seed = 3;
+	members(cfg->members, n);
+}
+
+static void store_publishes_when_all_joined(void **state)
+{
+	struct meta_store_cfg cfg;
+	struct meta *m;
+	struct got a, b;
+
+	config(&cfg, 2);
+	m = meta_mem_new(io, &cfg);
+	m->ops->watch(m, watched, NULL);
+	a = join(m, 1, 1);
+	assert_int_equal(a.status, 0);
+	assert_null(seen);
+	b = join(m, 2, 1);
+	assert_int_equal(b.status, 0);
+	assert_memory_equal(a.id, b.id, 16);
+	assert_memory_equal(a.key, b.key, 32);
+	assert_non_null(seen);
+	assert_int_equal(seen->nproxies, 2);
+	assert_int_equal(seen->version, 1);
+	m->ops->close(m);
+	run(NULL, 20);
+	meta_map_put(seen);
+	seen = NULL;
+}
+
+static void store_refuses_strangers(void **state)
+{
+	struct meta_store_cfg cfg;
+	struct meta *m;
+
+	config(&cfg, 2);
+	m = meta_mem_new(io, &cfg);
+	assert_int_equal(join(m, 3, 1).status, -EPERM);
+	assert_int_equal(join(m, 1, 1).status, 0);
+	assert_int_equal(join(m, 2, 2).status, -EXDEV);
+	m->ops->close(m);
+	run(NULL, 20);
+}
+
+static void store_goes_on_without_the_missing(void **state)
+{
+	struct meta_store_cfg cfg;
+	struct meta *m;
+
+	config(&cfg, 2);
+	cfg.grace_ns = 50 * MSEC;
+	m = meta_mem_new(io, &cfg);
+	m->ops->watch(m, watched, NULL);
+	join(m, 1, 1);
+	run(NULL, 150);
+	assert_non_null(seen);
+	assert_int_equal(seen->proxies[1].state, META_P_DOWN);
+	join(m, 2, 1);
+	assert_int_equal(seen->proxies[1].state, META_P_UP);
+	assert_int_equal(seen->version, 2);
+	m->ops->close(m);
+	run(NULL, 20);
+	meta_map_put(seen);
+	seen = NULL;
+}
+
+static void unlink_db(const char *path)
+{
+	CLEANUP_FREE char *wal = xasprintf("%s-wal", path), *shm = xasprintf("%s-shm", path);
+
+	unlink(path);
+	unlink(wal);
+	unlink(shm);
+}
+
+static void store_remembers(void **state)
+{
+	char path[] = "/tmp/augur-meta-XXXXXX";
+	struct meta_store_cfg cfg;
+	struct meta_db *db;
+	struct meta *m;
+	struct got a, b;
+	u64 version;
+
+	close(mkstemp(path));
+	unlink(path);
+	config(&cfg, 1);
+	assert_int_equal(meta_db_open(io, path, &db), 0);
+	m = meta_sqlite_new(db, &cfg);
+	assert_non_null(m);
+	m->ops->watch(m, watched, NULL);
+	a = join(m, 1, 1);
+	assert_int_equal(a.status, 0);
+	assert_non_null(seen);
+	version = seen->version;
+	m->ops->close(m);
+	run(NULL, 20);
+	meta_db_close(db);
+	meta_map_put(seen);
+	seen = NULL;
+
+	/* The same members: the same map at once.  Another seed: a new one. */
+	assert_int_equal(meta_db_open(io, path, &db), 0);
+	m = meta_sqlite_new(db, &cfg);
+	m->ops->watch(m, watched, NULL);
+	assert_non_null(seen);
+	assert_int_equal(seen->version, version);
+	b = join(m, 1, 1);
+	assert_memory_equal(a.id, b.id, 16);
+	assert_memory_equal(a.key, b.key, 32);
+	assert_int_equal(seen->version, version);
+	m->ops->close(m);
+	run(NULL, 20);
+	cfg.seed = 4;
+	m = meta_sqlite_new(db, &cfg);
+	m->ops->watch(m, watched, NULL);
+	join(m, 1, 1);
+	assert_int_equal(seen->version, version + 1);
+	assert_int_equal(seen->seed, 4);
+	m->ops->close(m);
+	run(NULL, 20);
+	meta_db_close(db);
+	run(NULL, 20);
+	meta_map_put(seen);
+	seen = NULL;
+	unlink_db(path);
+}
+
+static void volume_survives_the_wire(void **state)
+{
+	struct meta_volume vol = { .nsplit = 2 }, got = { .nsplit = 0 };
+	struct wire_out w;
+
+	memset(vol.id, 1, sizeof(vol.id));
+	memset(vol.key, 2, sizeof(vol.key));
+	vol.split = xcalloc(2, sizeof(*vol.split));
+	vol.split[0][0] = 9;	/* sorted by the receiver */
+	vol.split[1][0] = 8;
+	wire_out_init(&w);
+	meta_volume_encode(&vol, &w);
+	assert_int_equal(meta_volume_decode((struct wire_in){ w.buf, w.buf + w.len }, &got), 0);
+	assert_memory_equal(got.key, vol.key, sizeof(vol.key));
+	assert_int_equal(got.nsplit, 2);
+	assert_int_equal(got.split[0][0], 8);
+	free(got.split);
+	assert_int_equal(meta_volume_decode((struct wire_in){ w.buf, w.buf + w.len - 1 }, &got), -EBADMSG);
+	wire_out_free(&w);
+	free(vol.split);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(deal_is_even),
+		cmocka_unit_test(deal_depends_on_seed_alone),
+		cmocka_unit_test(deal_refuses_nonsense),
+		cmocka_unit_test(balance_evens_bytes),
+		cmocka_unit_test(map_survives_the_wire),
+		cmocka_unit_test(map_cut_or_bent_is_refused),
+		cmocka_unit_test(store_publishes_when_all_joined),
+		cmocka_unit_test(store_refuses_strangers),
+		cmocka_unit_test(store_goes_on_without_the_missing),
+		cmocka_unit_test(store_remembers),
+		cmocka_unit_test(volume_survives_the_wire),
+	};
+	int failed;
+
+	log_open("test", LOG_L_ERR);
+	io = io_uring_new();
+	if (!io)
+		return 77;
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	io->ops->destroy(io);
+	return failed;
+}
