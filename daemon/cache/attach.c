@@ -104,7 +104,7 @@ static int probe(struct cache *c)
 {
 	static const char name[] = "probe";
 	char path[64];
-	struct fh fh;
+	struct fh fh = { 0 };
 	int fd, err = 0;
 
 	fd = openat(c->tmp_fd, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);

@@ -135,6 +135,9 @@ void index_flush(struct cache *c);
 static inline bool cobj_is_file(const struct cobj *o) { return (o->mode & 0170000) == 0100000; }
 static inline bool cobj_is_dir(const struct cobj *o) { return (o->mode & 0170000) == 0040000; }
 
+/* A name in the lower tree. */
+struct lower_name { char *name; u8 oid[AUGUR_OID_LEN]; struct fh fh; bool is_dir, valid, complete; u64 size; u32 pu; };
+
 /* ---- stub.c ---- */
 enum stub_outcome {
 	STUB_FAILED,		/* res */
@@ -170,6 +173,11 @@ struct stub_job {
 	struct list	arena;			/* blocks of copied bytes */
 	bool		has_dir;		/* dir_attr is current: bring the directory up to date */
 	bool		set_complete;		/* and mark it populated */
+	const u64	*expect;		/* with set_complete: sorted hashes of all names it should have */
+	size_t		nexpect;
+	u64		(*hash)(const char *name, size_t len);
+	struct lower_name *extra;		/* out: names it should not have; then it is not complete */
+	size_t		nextra;
 	bool		dir_changed;		/* out: its attributes were */
 	struct wire_attr dir_attr;
 	int		err;			/* out: of the directory itself */
@@ -188,9 +196,12 @@ int lower_record_read(int fd, struct augur_rec *rec);
 int lower_record_write(int fd, const struct augur_rec *rec);
 /* Sets and clears AUGUR_REC_* flags of the inode if its record carries @oid (NULL: any). -ESTALE if not. */
 int lower_record_flags(struct cache *c, const struct fh *fh, const u8 *oid, u8 set, u8 clear);
-struct lower_name { char *name; u8 oid[AUGUR_OID_LEN]; struct fh fh; bool is_dir, valid; u64 size; u32 pu; };
+/* Names alone, in the directory's order; then what lies at one of them. */
+int lower_list_names(int dirfd, struct lower_name **names, size_t *n);
+int lower_look(int dirfd, struct lower_name *ln);
 /* Names of a directory with their records, in the directory's order. */
 int lower_list(struct cache *c, const struct fh *dir, struct lower_name **names, size_t *n);
+int lower_has(struct cache *c, const struct fh *dir, const char *name);	/* 0, -ENOENT; quick */
 void lower_names_free(struct lower_name *names, size_t n);
 /* Where is this inode? parent's oid and handle, by its name in the lower tree. */
 int lower_parent(struct cache *c, const struct fh *fh, u8 parent_oid[AUGUR_OID_LEN], struct fh *parent_fh,

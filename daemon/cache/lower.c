@@ -80,9 +80,9 @@ int lower_record_flags(struct cache *c, const struct fh *fh, const u8 *oid, u8 s
 
 /* ---- listing ---- */
 
-static int name_look(int dirfd, const char *name, struct lower_name *ln)
+int lower_look(int dirfd, struct lower_name *ln)
 {
-	CLEANUP_CLOSE int fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	CLEANUP_CLOSE int fd = openat(dirfd, ln->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	struct augur_rec rec;
 	struct stat st;
 	int err;
@@ -100,13 +100,14 @@ static int name_look(int dirfd, const char *name, struct lower_name *ln)
 		memcpy(ln->oid, rec.oid, AUGUR_OID_LEN);
 		ln->size = rec.size;
 		ln->pu = rec.pu;
+		ln->complete = rec.flags & AUGUR_REC_COMPLETE;
 	}
 	return 0;
 }
 
-int lower_list(struct cache *c, const struct fh *dir, struct lower_name **names, size_t *n)
+int lower_list_names(int dirfd, struct lower_name **names, size_t *n)
 {
-	int fd = fh_open(c->top_fd, dir, O_RDONLY | O_DIRECTORY);
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct lower_name *a = NULL;
 	size_t cap = 0;
 	struct dirent *de;
@@ -114,12 +115,13 @@ int lower_list(struct cache *c, const struct fh *dir, struct lower_name **names,
 
 	*names = NULL;
 	*n = 0;
-	if (fd < 0)
-		return fd;
-	d = fdopendir(fd);
+	d = fd < 0 ? NULL : fdopendir(fd);
 	if (!d) {
-		close(fd);
-		return -errno;
+		int err = -errno;
+
+		if (fd >= 0)
+			close(fd);
+		return err;
 	}
 	while ((de = readdir(d))) {
 		if (!strcmp(de->d_name, ".") || !strcmp(de->d_name, ".."))
@@ -129,14 +131,34 @@ int lower_list(struct cache *c, const struct fh *dir, struct lower_name **names,
 			a = xrealloc(a, cap * sizeof(*a));
 		}
 		memset(&a[*n], 0, sizeof(*a));
-		if (name_look(dirfd(d), de->d_name, &a[*n]))
-			continue;
-		a[*n].name = xstrdup(de->d_name);
-		(*n)++;
+		a[(*n)++].name = xstrdup(de->d_name);
 	}
 	closedir(d);
 	*names = a;
 	return 0;
+}
+
+int lower_list(struct cache *c, const struct fh *dir, struct lower_name **names, size_t *n)
+{
+	CLEANUP_CLOSE int fd = fh_open(c->top_fd, dir, O_RDONLY | O_DIRECTORY);
+	size_t all, kept = 0;
+	int err;
+
+	*names = NULL;
+	*n = 0;
+	if (fd < 0)
+		return fd;
+	err = lower_list_names(fd, names, &all);
+	for (size_t i = 0; !err && i < all; i++) {
+		struct lower_name *ln = &(*names)[i];
+
+		if (lower_look(fd, ln))
+			free(ln->name);
+		else
+			(*names)[kept++] = *ln;
+	}
+	*n = kept;
+	return err;
 }
 
 void lower_names_free(struct lower_name *names, size_t n)
@@ -144,6 +166,19 @@ void lower_names_free(struct lower_name *names, size_t n)
 	for (size_t i = 0; i < n; i++)
 		free(names[i].name);
 	free(names);
+}
+
+/* 0 if the directory has the name with a valid record, else -ENOENT or another -errno. Quick: not a worker. */
+int lower_has(struct cache *c, const struct fh *dir, const char *name)
+{
+	CLEANUP_CLOSE int fd = fh_open(c->top_fd, dir, O_RDONLY | O_DIRECTORY);
+	struct lower_name ln = { .name = (char *)name };
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = lower_look(fd, &ln);
+	return err ? err : ln.valid ? 0 : -ENOENT;
 }
 
 /* ---- where an inode is ---- */

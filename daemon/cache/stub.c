@@ -45,6 +45,7 @@ void stub_job_free(struct stub_job *j)
 		list_del(&a->link);
 		free(a);
 	}
+	lower_names_free(j->extra, j->nextra);
 	free(j->ents);
 	free(j);
 }
@@ -438,13 +439,64 @@ static void stub_one(struct stub_job *j, int dir, u32 i)
 		s->outcome = STUB_NEW;
 }
 
+static bool expected(const struct stub_job *j, const char *name)
+{
+	u64 h = j->hash(name, strlen(name));
+	size_t lo = 0, hi = j->nexpect;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (j->expect[mid] == h)
+			return true;
+		if (j->expect[mid] < h)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return false;
+}
+
+/* Names the owner does not have any more; leftovers among them go at once. */
+static int find_extra(struct stub_job *j, int dir)
+{
+	struct lower_name *all;
+	size_t n, i;
+	int err;
+
+	err = lower_list_names(dir, &all, &n);
+	if (err)
+		return err;
+	for (i = 0; i < n; i++) {
+		if (expected(j, all[i].name))
+			continue;
+		err = lower_look(dir, &all[i]);
+		if (!err && !all[i].valid && !remove_any(dir, all[i].name))
+			continue;
+		if (err)
+			continue;
+		j->extra = xrealloc(j->extra, (j->nextra + 1) * sizeof(*j->extra));
+		j->extra[j->nextra] = all[i];
+		j->extra[j->nextra++].name = xstrdup(all[i].name);
+	}
+	lower_names_free(all, n);
+	return 0;
+}
+
 /* Making names changed the directory's mtime; the owner's word is put back. */
 static int finish_dir(struct stub_job *j, int dir, const struct stat *before)
 {
 	struct timespec ts[2] = { { .tv_nsec = UTIME_OMIT }, before->st_mtim };
 	struct augur_rec rec;
-	int err;
+	int err = 0;
 
+	if (j->set_complete && j->expect) {
+		err = find_extra(j, dir);
+		if (err)
+			return err;
+		if (j->nextra)
+			j->set_complete = false;
+	}
 	if (!j->has_dir)
 		return futimens(dir, ts) ? -errno : 0;
 	err = lower_record_read(dir, &rec);

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * agent.h - the agent's miss logic: a request of the kernel becomes a question to the owner,
+ * and the answer names and bytes in the cache.
+ *
+ *	upcall -> dir.c | file.c | reval.c -> ask.c (place, xfer) -> cache -> upcall
+ *
+ * A struct vol is one volume served from one cache directory, mounted or not.  Work under
+ * way hangs on the object it is about: struct dwork for a directory, struct fwork for a file;
+ * requests wait there.  Everything runs on the loop thread.
+ *
+ *   vol.c	volumes, their binding to mounts, requests from the kernel
+ *   peers.c	proxies, HELLO, the map		ask.c	one question, retried until its deadline
+ *   dir.c	LOOKUP, POPULATE		names.c	answers become names, switches, removals
+ *   file.c	FETCH: fills			ahead.c	read-ahead, batches of small files
+ *   walk.c	listings ahead of a walk	lease.c	leases, sweeps
+ *   reval.c	REVAL				change.c	changes told by an owner
+ *   recover.c	objects the index does not know	warm.c	fetch whole subtrees
+ *   verbs.c	control socket
+ */
+#ifndef AUGUR_AGENT_AGENT_H
+#define AUGUR_AGENT_AGENT_H
+
+#include "cache/cache.h"
+#include "ctl/server.h"
+#include "history/history.h"
+#include "place/place.h"
+#include "upcall/upcall.h"
+#include "xfer/xfer.h"
+
+#define AGENT_SMALL		(128 * 1024)	/* fetched whole */
+#define AGENT_READ_PIECE	(1024 * 1024)	/* one READ */
+#define AGENT_AHEAD_MAX		(16u << 20)	/* read-ahead of one file */
+#define AGENT_DIR_AHEAD		(4u << 20)	/* small files of one directory under way */
+#define AGENT_FLY_MAX		(64u << 20)	/* unasked bytes under way, all files of a volume */
+#define AGENT_LOOKUP_MAX	512		/* a directory of so many names comes whole */
+#define AGENT_SEEDS_MAX		16
+#define AGENT_WALK_FLY		32		/* listings under way ahead of a walk */
+#define AGENT_WALK_CREDIT	512		/* listings ahead of the last demand */
+#define AGENT_TIMEOUT_NS	(30ull * 1000000000)
+
+struct vol;
+
+struct agent {
+	struct io	*io;
+	struct upcall	*up;
+	struct ctl_server *ctl;
+	struct list	vols;
+	const char	*id;
+	u8		client_id[16];
+	u32		lease_ms;	/* upper bound, 0: none */
+	bool		only_static;	/* serve --cache alone */
+	u64		started_ns;
+	unsigned int	closing;	/* volumes still closing at the end */
+	struct io_op	close_op;
+};
+
+struct peer {
+	struct list	link;
+	struct vol	*v;
+	struct xfer_peer *x;
+	char		id[64];		/* of the map, or as HELLO said; "" before */
+	char		addr[256];
+	bool		seed, hello;
+	int		last_err;
+	/* lease.c */
+	struct io_op	lease_op;
+	bool		lease_armed, lease_flying;
+};
+
+enum lease_state { LS_NONE, LS_SWEEP, LS_OK };
+struct shard_lease { u64 seq, floor; enum lease_state state; u64 sent_ns; };
+
+/* A request of the kernel. */
+struct req {
+	u64		id;		/* key */
+	struct list	link;		/* of the work it waits for */
+	struct vol	*v;
+	u64		session;
+	u32		op, flags;
+	u8		oid[AUGUR_OID_LEN];
+	struct fh	fh;
+	u64		off, len, want, version, created_ns;
+	u8		name_len, tries;
+	char		name[AUGUR_NAME_MAX + 1];
+	bool		cancelled, asked;
+};
+
+struct vol {
+	struct list	link;
+	struct agent	*ag;
+	struct io	*io;
+	char		*source;
+	char		volume[64];
+	char		*seeds[AGENT_SEEDS_MAX];
+	unsigned int	nseeds;
+	struct cache	*c;
+	struct history	*h;
+	struct upcall_mount *m;		/* NULL: not mounted */
+	bool		dead, ready;	/* ready: stamped, and HELLO and map have been seen */
+	struct list	peers;
+	struct meta_map	*map;
+	bool		map_flying;
+	struct list	map_waiters;	/* struct ask, waiting for a map */
+	u32		lease_ms;	/* as the owner says */
+	struct shard_lease *leases;	/* META_SHARDS_MAX */
+	struct map	reqs, dirs, files, hints;
+	struct list	attach_waiters;
+	struct io_op	tick_op;
+	enum ctl_error	hello_cause;	/* why HELLO was refused */
+	int		hello_err;
+	u64		ahead_bytes;	/* unasked bytes under way */
+	unsigned int	walk_fly, walk_credit;
+	struct list	walkq;
+	unsigned int	nwalkq;
+	u64		walk_ns;	/* last demand of a walk */
+	u64		warned_ns;
+	unsigned int	failing;	/* asks that are being retried */
+	/* reval.c */
+	struct list	reval_q;
+	struct io_op	reval_op;
+	bool		reval_armed;
+	/* counters */
+	u64		n_requests, n_lookup, n_populate, n_fetch, n_reval, n_batch, n_ahead, ahead_hits;
+};
+
+/* ---- vol.c ---- */
+/* PROXY[,PROXY...]:/VOLUME; -EINVAL. */
+int vol_source_parse(const char *source, struct vol *v);
+struct vol *vol_find_cache(struct agent *ag, const char *dir);
+/* Opens the cache and starts to dial. */
+int vol_new(struct agent *ag, const char *source, const char *dir, struct vol **out, enum ctl_error *cause);
+void vol_mount(struct vol *v, u64 mount_id);
+void vol_close(struct vol *v, void (*done)(void *arg), void *arg);
+u64 vol_timeout_ns(const struct vol *v);
+extern const struct upcall_ops agent_upcall_ops;
+/* Answers once; the request is gone afterwards. */
+void req_reply(struct req *r, int status, u32 flags);
+void req_reply_fetch(struct req *r, struct cobj *o);
+/* The object of a request: from memory, the index, or the owner. fn(arg, o or NULL, err). */
+typedef void vol_obj_fn(void *arg, struct cobj *o, int err);
+void vol_object(struct vol *v, const u8 *oid, const struct fh *fh, vol_obj_fn *fn, void *arg);
+
+/* ---- peers.c ---- */
+void peers_start(struct vol *v);
+void peers_free(struct vol *v);
+struct peer *peer_of_owner(struct vol *v, u32 pu, int *err);
+struct peer *peer_any(struct vol *v);
+void map_want(struct vol *v);
+/* Somebody waits for a volume to be usable: fn once, err 0 or why not. */
+void vol_when_ready(struct vol *v, u64 deadline_ns, void (*fn)(void *arg, int err), void *arg);
+
+/* ---- ask.c ---- */
+struct ask {
+	struct xfer_call call;
+	struct list	link;		/* map_waiters */
+	struct vol	*v;
+	struct peer	*p;		/* set: this one and no other */
+	u16		type;
+	u32		pu;
+	struct wire_out	body;		/* kept, sent again at a retry */
+	u64		deadline_ns;
+	unsigned int	tries;
+	bool		redirected, got_frames, cancelled, failing, in_call;
+	struct io_op	timer;
+	void		(*frame)(struct ask *a, const struct wire_hdr *h, struct xfer_buf *body);
+	void		(*restart)(struct ask *a);	/* what the frames brought is void */
+	/* Once; body is empty on a transport error.  The ask may be freed in it. */
+	void		(*done)(struct ask *a, int status, struct wire_in body);
+};
+/* Set v, type, pu, body, callbacks before; deadline 0: the volume's time limit from now. */
+void ask_start(struct ask *a);
+void ask_cancel(struct ask *a);		/* done(-ECANCELED) follows */
+/* OID and LOCATOR of an object. */
+void ask_put_object(struct wire_out *w, const struct cobj *o);
+
+/* ---- dir.c ---- */
+struct dwork {
+	u8		oid[AUGUR_OID_LEN];	/* key in vol.dirs */
+	struct vol	*v;
+	struct cobj	*o;		/* referenced */
+	struct list	lookups, populates;	/* struct req */
+	struct list	waiters;	/* struct dir_wait */
+	struct list	jobs;		/* stub jobs, one at a time: struct dir_job */
+	struct dir_job	*running;
+	struct ask	*listing;	/* LIST, or the LOOKUP that may bring all */
+	unsigned int	singles;	/* single lookups under way */
+	unsigned int	single_count;
+	bool		big, ahead, whole;
+	u32		gen;		/* of the object when the listing was asked for */
+	u64		*names;		/* hashes of the names listed */
+	size_t		nnames, names_cap;
+	int		err;
+	unsigned int	rounds;
+};
+typedef void dir_done_fn(void *arg, int err);
+struct dir_wait { struct list link; dir_done_fn *fn; void *arg; };
+void dir_request(struct req *r, struct cobj *dir);
+/* Populates a directory for ourselves; fn may be NULL (ahead). */
+void dir_populate(struct vol *v, struct cobj *dir, bool ahead, dir_done_fn *fn, void *arg);
+void dir_job_ended(struct dwork *d, struct dir_job *j);
+void dir_drop_requests(struct vol *v);
+u64 dir_name_hash(const char *name, size_t len);
+
+/* ---- names.c ---- */
+struct dir_job {
+	struct list	link;
+	struct dwork	*d;
+	struct stub_job	*j;
+	bool		final;		/* the last of a listing: extras are looked for */
+	unsigned int	loading;
+	struct req	*r;		/* a single lookup, its answer */
+	int		status;		/* of the owner, for that lookup */
+	unsigned int	again;
+	bool		looked;
+};
+struct dir_job *dir_job_new(struct dwork *d);
+/* Puts entries of a frame in; 0 or -EBADMSG. */
+int dir_job_entries(struct dir_job *dj, struct wire_in in, struct wire_entry *dir_entry, bool *has_dir, u32 *complete);
+void dir_job_queue(struct dir_job *dj);
+void dir_job_free(struct dir_job *dj);
+
+/* ---- file.c ---- */
+struct grant { u64 id; unsigned int fills; struct upcall_range done[UPCALL_RANGES_MAX]; int n; };
+struct fwork;
+struct fill {
+	struct list	link;		/* fwork.fills */
+	struct fwork	*f;
+	struct ask	a;		/* unless part of a batch */
+	struct batch	*b;
+	u64		off, len;
+	struct upcall_range got[16];
+	int		ngot;
+	struct grant	*g;		/* NULL: the request is the grant */
+	unsigned int	writes;
+	int		err;
+	bool		ended, unasked;
+};
+struct file_wait { struct list link; u64 off, len; void (*fn)(void *arg, int err); void *arg; };
+struct fwork {
+	u8		oid[AUGUR_OID_LEN];	/* key in vol.files */
+	struct vol	*v;
+	struct cobj	*o;
+	struct list	waits;		/* struct req */
+	struct list	own;		/* struct file_wait */
+	struct list	fills;
+	/* ahead.c */
+	u64		next_off, window, ahead_end;
+	u32		runs;
+	u64		used_ns;
+};
+void file_request(struct req *r, struct cobj *o);
+struct fwork *fwork_get(struct vol *v, struct cobj *o);
+void fwork_put(struct fwork *f);	/* frees it if nothing hangs on it */
+/* Starts fills for what of the range is absent and not under way; with grants if asked for. */
+int file_fill(struct fwork *f, u64 off, u64 len, bool grants, bool unasked);
+/* fn when the range is present. */
+void file_need(struct vol *v, struct cobj *o, u64 off, u64 len, void (*fn)(void *arg, int err), void *arg);
+struct fill *fill_new(struct fwork *f, u64 off, u64 len, struct grant *g, bool unasked);
+void fill_data(struct fill *fl, u64 off, struct xfer_buf *body);
+void fill_end(struct fill *fl, int err);
+void file_drop_requests(struct vol *v);
+/* The present version is not what the owner has any more. */
+void file_stale(struct vol *v, struct cobj *o);
+
+/* ---- ahead.c ---- */
+void ahead_read(struct fwork *f, const struct req *r);
+void ahead_small(struct vol *v, struct cobj *o);
+void ahead_opened(struct vol *v, const u8 *oid);	/* somebody used it */
+void batch_item_done(struct batch *b);
+struct hint;
+void hints_free(struct vol *v);
+/* Lists a directory's names in the lower order, through its hint; kept for a while. */
+struct hint_name { u8 oid[AUGUR_OID_LEN]; struct fh fh; u64 size; bool is_dir, tried; };
+struct hint {
+	u8		oid[AUGUR_OID_LEN];	/* key: directory */
+	struct vol	*v;
+	unsigned int	misses, walked;
+	u64		credit, fly;
+	struct hint_name *names;
+	size_t		n, cursor, dir_cursor;
+	bool		listing, listed;
+	u32		gen;
+	u64		used_ns;
+	struct list	batches;
+	bool		want_files, want_dirs;
+	u8		last[AUGUR_OID_LEN];	/* the file missed last */
+	unsigned int	loading;
+};
+struct hint *hint_get(struct vol *v, const u8 *dir);
+/* Makes the names known, then goes on with what the hint wants. */
+void hint_go(struct hint *h);
+
+/* ---- walk.c ---- */
+void walk_note(struct vol *v, struct cobj *dir);	/* a directory was populated on demand */
+void walk_push(struct hint *h);
+void walk_more(struct vol *v);
+void walk_drop(struct vol *v);
+
+/* ---- lease.c, reval.c, change.c, recover.c ---- */
+void lease_start(struct peer *p);
+void lease_mount(struct vol *v);	/* a mount has come: table and leases */
+void reval_request(struct req *r, struct cobj *o);
+/* Looks at one object again; what has changed is applied. */
+void reval_object(struct vol *v, struct cobj *o);
+/* REVAL answer of any asker. */
+struct reval_res { u8 oid[AUGUR_OID_LEN]; int status; bool has_entry; struct wire_entry e; };
+int reval_item_parse(struct wire_in in, struct reval_res *res);
+/*
+ * An object, or a name in a directory, is not what it was: marks the record, then tells the
+ * kernel; done(arg) when both have happened.
+ */
+void change_apply(struct vol *v, u32 kind, const u8 *oid, const u8 *parent, const char *name, size_t name_len,
+		  void (*done)(void *arg), void *arg);
+/* WIRE_INVAL bodies and items. */
+int change_parse_item(struct wire_in in, u32 *shard, u64 *seq, u32 *kind, const u8 **oid, const u8 **parent,
+		      const char **name, size_t *name_len);
+void change_push(struct vol *v, struct peer *p, struct wire_in body);
+/* Removes a name and what is below it. */
+void change_remove(struct vol *v, const struct fh *parent, const char *name, const struct fh *fh, bool is_dir,
+		   void (*done)(void *arg, int err), void *arg);
+void recover_object(struct vol *v, const u8 *oid, const struct fh *fh, vol_obj_fn *fn, void *arg);
+
+/* ---- warm.c, verbs.c ---- */
+void warm_run(struct agent *ag, struct ctl_req *r, json_t *args);
+/* Volume, and the object behind an absolute path in a mount; *rel_fd: O_PATH of the lower inode. */
+int verbs_path(struct agent *ag, const char *path, struct vol **v, int *fd);
+extern const struct ctl_verb agent_verbs[];
+
+#endif

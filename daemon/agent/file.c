@@ -1,0 +1,515 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * file.c - FETCH: absent bytes of a file.
+ *
+ * A fill is one range that somebody brings: a READ of its own, or an item of a batch.  Chunks
+ * under way are marked, so a second request for them waits for the first's bytes.  A request
+ * of the kernel is itself the leave to write its range; everything beyond it is asked for by
+ * FILL_BEGIN and ended by FILL_END.  An answer counts only if it is whole and of the version
+ * the stub was made from; bytes of another version that landed stay unmarked.  Loop thread.
+ */
+#include "agent/agent.h"
+#include "base/log.h"
+
+#define FILES_KEPT	1024	/* idle fworks that remember where their reader was */
+
+static void waits_check(struct fwork *f);
+
+/* ---- work on one file ---- */
+
+struct fwork *fwork_get(struct vol *v, struct cobj *o)
+{
+	struct fwork *f = map_get(&v->files, o->oid);
+
+	if (f) {
+		f->used_ns = io_now(v->io);
+		return f;
+	}
+	f = xcalloc(1, sizeof(*f));
+	memcpy(f->oid, o->oid, AUGUR_OID_LEN);
+	f->v = v;
+	f->o = o;
+	f->used_ns = io_now(v->io);
+	cobj_get(o);
+	list_init(&f->waits);
+	list_init(&f->own);
+	list_init(&f->fills);
+	map_put(&v->files, f);
+	return f;
+}
+
+static bool fwork_idle(const struct fwork *f)
+{
+	return list_empty(&f->waits) && list_empty(&f->own) && list_empty(&f->fills);
+}
+
+static void fwork_free(struct fwork *f)
+{
+	map_del(&f->v->files, f->oid);
+	cobj_put(f->v->c, f->o);
+	free(f);
+}
+
+void fwork_put(struct fwork *f)
+{
+	struct vol *v = f->v;
+
+	if (!fwork_idle(f))
+		return;
+	/* A reader of a large file comes back: where it was is worth remembering. */
+	if (!v->dead && f->window && !(f->o->flags & COBJ_COMPLETE) && v->files.live < FILES_KEPT)
+		return;
+	fwork_free(f);
+}
+
+/* ---- fills ---- */
+
+static void fly_range(struct cobj *o, u64 off, u64 len, bool set)
+{
+	u64 first, count;
+
+	augur_chunk_range(off, len, o->size, o->shift, &first, &count);
+	if (!count)
+		return;
+	cobj_map_need(o);
+	if (set)
+		augur_map_set_range(o->fly, first, count);
+	else if (o->fly)
+		augur_map_clear_range(o->fly, first, count);
+}
+
+struct fill *fill_new(struct fwork *f, u64 off, u64 len, struct grant *g, bool unasked)
+{
+	struct fill *fl = xcalloc(1, sizeof(*fl));
+
+	fl->f = f;
+	fl->off = off;
+	fl->len = len;
+	fl->g = g;
+	fl->unasked = unasked;
+	if (g)
+		g->fills++;
+	if (unasked)
+		f->v->ahead_bytes += len;
+	list_add_tail(&f->fills, &fl->link);
+	fly_range(f->o, off, len, true);
+	return fl;
+}
+
+/* Remembers that [off, off + len) came; ranges are few because frames come in order. */
+static int got_add(struct fill *fl, u64 off, u64 len)
+{
+	for (int i = 0; i < fl->ngot; i++) {
+		if (fl->got[i].off + fl->got[i].len == off) {
+			fl->got[i].len += len;
+			return 0;
+		}
+		if (off + len == fl->got[i].off) {
+			fl->got[i].off = off;
+			fl->got[i].len += len;
+			return 0;
+		}
+	}
+	if (fl->ngot == (int)ARRAY_SIZE(fl->got))
+		return -EBADMSG;
+	fl->got[fl->ngot++] = (struct upcall_range){ off, len };
+	return 0;
+}
+
+static bool got_all(struct fill *fl)
+{
+	u64 at = fl->off;
+	bool moved = true;
+
+	while (moved && at < fl->off + fl->len) {
+		moved = false;
+		for (int i = 0; i < fl->ngot; i++)
+			if (fl->got[i].off <= at && fl->got[i].off + fl->got[i].len > at) {
+				at = fl->got[i].off + fl->got[i].len;
+				moved = true;
+			}
+	}
+	return at >= fl->off + fl->len;
+}
+
+static void grant_fill_done(struct vol *v, struct fill *fl, bool complete)
+{
+	struct grant *g = fl->g;
+
+	if (!fl->err && g->n < UPCALL_RANGES_MAX)
+		g->done[g->n++] = (struct upcall_range){ fl->off, fl->len };
+	if (--g->fills)
+		return;
+	if (v->m)
+		upcall_fill_end(v->m, g->id, g->done, g->n, complete);
+	free(g);
+}
+
+static void fail_waits(struct fwork *f, u64 off, u64 len, int err)
+{
+	struct list *p, *t;
+
+	list_for_each_safe(p, t, &f->waits) {
+		struct req *r = container_of(p, struct req, link);
+
+		if (r->off < off + len && off < r->off + r->len)
+			req_reply(r, err, 0);
+	}
+	list_for_each_safe(p, t, &f->own) {
+		struct file_wait *w = container_of(p, struct file_wait, link);
+
+		if (w->off >= off + len || off >= w->off + w->len)
+			continue;
+		list_del(&w->link);
+		w->fn(w->arg, err);
+		free(w);
+	}
+}
+
+static void fill_finish(struct fill *fl)
+{
+	struct fwork *f = fl->f;
+	struct vol *v = f->v;
+	struct cobj *o = f->o;
+	struct batch *b = fl->b;
+	int err;
+
+	if (!fl->err && !got_all(fl))
+		fl->err = -EIO;
+	err = fl->err;
+	list_del(&fl->link);
+	fly_range(o, fl->off, fl->len, false);
+	if (fl->unasked)
+		v->ahead_bytes -= fl->len;
+	if (!err) {
+		cobj_present(v->c, o, fl->off, fl->len);
+		if (fl->unasked)
+			o->flags |= COBJ_AHEAD;
+	}
+	if (fl->g)
+		grant_fill_done(v, fl, o->flags & COBJ_COMPLETE);
+	if (err == -ESTALE)
+		file_stale(v, o);
+	/* An unasked fill that failed is no verdict for those who waited on it: they ask themselves. */
+	if (err && (!fl->unasked || err == -ESTALE))
+		fail_waits(f, fl->off, fl->len, err);
+	free(fl);
+	if (b)
+		batch_item_done(b);
+	waits_check(f);
+}
+
+static void fill_maybe(struct fill *fl)
+{
+	if (fl->ended && !fl->writes)
+		fill_finish(fl);
+}
+
+struct fill_write { struct cache_write w; struct fill *fl; struct xfer_buf *buf; };
+
+static void write_done(struct cache_write *w, int res)
+{
+	struct fill_write *fw = container_of(w, struct fill_write, w);
+	struct fill *fl = fw->fl;
+
+	xfer_buf_put(fw->buf);
+	if (res && !fl->err) {
+		fl->err = res;
+		log_warn("event=fill_write error=\"%s\" hint=\"%s\"", strerror(-res),
+			 res == -ENOSPC ? "the cache filesystem is full" : "check the cache disk");
+	}
+	fl->writes--;
+	free(fw);
+	fill_maybe(fl);
+}
+
+/* Bytes for the lower file, at @off of the file. */
+void fill_data(struct fill *fl, u64 off, struct xfer_buf *body)
+{
+	struct cobj *o = fl->f->o;
+	struct fill_write *fw;
+
+	if (fl->err || fl->f->v->dead)
+		return;
+	if (off < fl->off || off - fl->off > fl->len || body->len > fl->len - (off - fl->off) ||
+	    got_add(fl, off, body->len)) {
+		log_err("event=bad_answer what=range off=%llu len=%zu", (unsigned long long)off, body->len);
+		fl->err = -EIO;
+		return;
+	}
+	fw = xcalloc(1, sizeof(*fw));
+	fw->fl = fl;
+	fw->buf = body;
+	xfer_buf_get(body);
+	fw->w.c = fl->f->v->c;
+	fw->w.fh = o->fh;
+	fw->w.off = off;
+	fw->w.p = body->data;
+	fw->w.len = body->len;
+	fw->w.mtime_sec = o->mtime_sec;
+	fw->w.mtime_nsec = o->mtime_nsec;
+	fw->w.caps = o->flags & COBJ_CAPS;
+	fw->w.done = write_done;
+	fl->writes++;
+	cache_write(&fw->w);
+}
+
+/* No more bytes will come. */
+void fill_end(struct fill *fl, int err)
+{
+	if (err && !fl->err)
+		fl->err = err;
+	fl->ended = true;
+	fill_maybe(fl);
+}
+
+/* ---- READ ---- */
+
+static void read_frame(struct ask *a, const struct wire_hdr *h, struct xfer_buf *body)
+{
+	struct fill *fl = container_of(a, struct fill, a);
+
+	if (h->flags & WIRE_DATA)
+		fill_data(fl, h->off, body);
+}
+
+static void read_restart(struct ask *a)
+{
+	struct fill *fl = container_of(a, struct fill, a);
+
+	fl->ngot = 0;
+}
+
+static int read_check(struct fill *fl, struct wire_in in)
+{
+	u64 version = ~0ull, tag = ~0ull;
+	struct wire_val val;
+	int err;
+
+	while ((err = wire_next(&in, &val)) == 1) {
+		err = 0;
+		if (val.tag == WF_VERSION)
+			err = wire_get_u64(&val, &version);
+		else if (val.tag == WF_TAG)
+			err = wire_get_u64(&val, &tag);
+		if (err)
+			return -EIO;
+	}
+	if (err)
+		return -EIO;
+	return version == fl->f->o->version && tag == fl->f->o->tag ? 0 : -ESTALE;
+}
+
+static void read_done(struct ask *a, int status, struct wire_in body)
+{
+	struct fill *fl = container_of(a, struct fill, a);
+
+	if (!status)
+		status = read_check(fl, body);
+	else if (status == -ENOENT)
+		status = -ESTALE;	/* the object is gone */
+	fill_end(fl, status);
+}
+
+static void read_start(struct fill *fl)
+{
+	struct cobj *o = fl->f->o;
+	struct ask *a = &fl->a;
+
+	a->v = fl->f->v;
+	a->type = WIRE_READ;
+	a->pu = o->pu;
+	a->frame = read_frame;
+	a->restart = read_restart;
+	a->done = read_done;
+	wire_out_init(&a->body);
+	ask_put_object(&a->body, o);
+	wire_put_u64(&a->body, WF_VERSION, o->version);
+	wire_put_u64(&a->body, WF_TAG, o->tag);
+	wire_put_u64(&a->body, WF_OFF, fl->off);
+	wire_put_u64(&a->body, WF_LEN, fl->len);
+	ask_start(a);
+}
+
+/* ---- what of a range has to be brought ---- */
+
+/* The first chunk in [first, limit) neither here nor under way, and the end of that run. */
+static bool absent_run(const struct cobj *o, u64 *first, u64 *end, u64 limit)
+{
+	u64 c = *first;
+
+	if (o->flags & COBJ_COMPLETE)
+		return false;
+	while (c < limit && ((o->map && augur_map_test(o->map, c)) || (o->fly && augur_map_test(o->fly, c))))
+		c++;
+	if (c >= limit)
+		return false;
+	*first = c;
+	while (c < limit && !(o->map && augur_map_test(o->map, c)) && !(o->fly && augur_map_test(o->fly, c)))
+		c++;
+	*end = c;
+	return true;
+}
+
+static void pieces(struct fwork *f, u64 off, u64 len, struct grant *g, bool unasked)
+{
+	while (len) {
+		u64 n = min(len, (u64)AGENT_READ_PIECE);
+
+		/* A chunk is never split between two fills. */
+		if (n < len && ((u64)1 << f->o->shift) > n)
+			n = min(len, (u64)1 << f->o->shift);
+		read_start(fill_new(f, off, n, g, unasked));
+		off += n;
+		len -= n;
+	}
+}
+
+static int with_grant(struct fwork *f, u64 off, u64 len, bool unasked)
+{
+	struct upcall_range r[UPCALL_RANGES_MAX];
+	int n = UPCALL_RANGES_MAX, err;
+	struct grant *g;
+	u64 id;
+
+	if (!f->v->m)
+		return -ENOTCONN;
+	err = upcall_fill_begin(f->v->m, f->o->oid, &f->o->fh, off, len, r, &n, &id, NULL);
+	if (err || !id)
+		return err;
+	g = xcalloc(1, sizeof(*g));
+	g->id = id;
+	g->fills = 1;		/* ours, until all are started */
+	for (int i = 0; i < n; i++)
+		if (r[i].off < f->o->size && r[i].len <= f->o->size - r[i].off)
+			pieces(f, r[i].off, r[i].len, g, unasked);
+	if (--g->fills == 0) {
+		upcall_fill_end(f->v->m, g->id, NULL, 0, false);
+		free(g);
+	}
+	return 0;
+}
+
+int file_fill(struct fwork *f, u64 off, u64 len, bool grants, bool unasked)
+{
+	struct cobj *o = f->o;
+	u64 first, count, end, limit;
+	int err = 0;
+
+	augur_chunk_range(off, len, o->size, o->shift, &first, &count);
+	limit = first + count;
+	while (!err && absent_run(o, &first, &end, limit)) {
+		u64 a = first << o->shift, b = min(end << o->shift, o->size);
+
+		if (grants)
+			err = with_grant(f, a, b - a, unasked);
+		else
+			pieces(f, a, b - a, NULL, unasked);
+		first = end;
+	}
+	return err;
+}
+
+/* ---- those who wait ---- */
+
+static void waits_check(struct fwork *f)
+{
+	struct list *p, *t;
+
+	list_for_each_safe(p, t, &f->waits) {
+		struct req *r = container_of(p, struct req, link);
+
+		if (cobj_has(f->o, r->off, r->len)) {
+			req_reply_fetch(r, f->o);
+		} else {
+			/* What it waited for came from elsewhere and failed: its own question. */
+			file_fill(f, r->off, r->len, false, false);
+		}
+	}
+	list_for_each_safe(p, t, &f->own) {
+		struct file_wait *w = container_of(p, struct file_wait, link);
+
+		int err = 0;
+
+		if (!cobj_has(f->o, w->off, w->len)) {
+			if (list_empty(&f->fills))
+				err = file_fill(f, w->off, w->len, true, false);
+			if (!list_empty(&f->fills))
+				continue;
+			/* No error and no grant: the kernel knows that it is all here. */
+		}
+		list_del(&w->link);
+		w->fn(w->arg, err);
+		free(w);
+	}
+	fwork_put(f);
+}
+
+/* A small file comes whole: the rest of it costs no round trip. */
+static void whole_small(struct fwork *f, const struct req *r)
+{
+	if (f->o->size <= AGENT_SMALL && (r->off || r->len < f->o->size))
+		file_fill(f, 0, f->o->size, true, false);
+}
+
+void file_request(struct req *r, struct cobj *o)
+{
+	struct vol *v = r->v;
+	struct fwork *f;
+	bool prefetch = r->flags & AUGUR_RQ_PREFETCH;
+
+	v->n_fetch++;
+	if (r->off >= o->size || r->len > o->size - r->off || (o->flags & COBJ_STALE) ||
+	    (r->version && r->version != o->version)) {
+		req_reply(r, -ESTALE, 0);
+		return;
+	}
+	f = fwork_get(v, o);
+	if (cobj_has(o, r->off, r->len)) {
+		v->ahead_hits++;
+		ahead_read(f, r);
+		req_reply_fetch(r, o);
+		fwork_put(f);
+		return;
+	}
+	/* First what is waited for, then what is worth having beside it. */
+	list_add_tail(&f->waits, &r->link);
+	file_fill(f, r->off, r->len, false, false);
+	whole_small(f, r);
+	if (!prefetch) {
+		if (o->size <= AGENT_SMALL)
+			ahead_small(v, o);
+		else
+			ahead_read(f, r);
+	}
+}
+
+void file_need(struct vol *v, struct cobj *o, u64 off, u64 len, void (*fn)(void *arg, int err), void *arg)
+{
+	struct fwork *f = fwork_get(v, o);
+	struct file_wait *w = xcalloc(1, sizeof(*w));
+
+	w->off = off;
+	w->len = len;
+	w->fn = fn;
+	w->arg = arg;
+	list_add_tail(&f->own, &w->link);
+	waits_check(f);
+}
+
+void file_drop_requests(struct vol *v)
+{
+	struct fwork *f;
+	size_t it = 0;
+	struct list *p, *t;
+
+	while ((f = map_next(&v->files, &it)))
+		list_for_each_safe(p, t, &f->waits)
+			req_reply(container_of(p, struct req, link), -ENOTCONN, 0);
+}
+
+void file_stale(struct vol *v, struct cobj *o)
+{
+	if (!(o->flags & COBJ_STALE))
+		change_apply(v, AUGUR_INVAL_DATA, o->oid, NULL, NULL, 0, NULL, NULL);
+}

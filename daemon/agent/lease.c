@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * lease.c - read leases: while one holds, opens of present objects of a shard ask nobody.
+ *
+ * Every third of a lease each owner is asked for its shards, with the last change seen of
+ * each.  It answers with the changes since, which are applied first, or with RESET: then all
+ * that the cache has of the shard is compared with the owner (a sweep) before the kernel gets
+ * the lease.  The lease runs from the sending of the question.  Loop thread only.
+ */
+#include <sys/stat.h>
+
+#include "agent/agent.h"
+#include "base/log.h"
+#include "common/lease.h"
+
+#define SWEEP_ITEMS	512
+#define LEASE_MS_DEF	10000
+#define LEASE_MS_MIN	500
+
+static void lease_arm(struct peer *p, u64 delay_ns);
+
+static u32 lease_ms(const struct vol *v)
+{
+	u32 ms = v->lease_ms ? v->lease_ms : LEASE_MS_DEF;
+
+	if (v->m && v->m->lease_ms)
+		ms = min(ms, v->m->lease_ms);
+	if (v->ag->lease_ms)
+		ms = min(ms, v->ag->lease_ms);
+	return max(ms, (u32)LEASE_MS_MIN);
+}
+
+/* ---- giving it to the kernel ---- */
+
+static void lease_push(struct vol *v, u32 shard)
+{
+	struct shard_lease *l = &v->leases[shard];
+
+	if (v->m && l->state == LS_OK && l->sent_ns)
+		upcall_lease(v->m, shard, l->seq, augur_lease_deadline(l->sent_ns, lease_ms(v)));
+}
+
+static void lease_stop(struct vol *v, u32 shard)
+{
+	if (v->m)
+		upcall_lease(v->m, shard, v->leases[shard].seq, 0);
+}
+
+/* ---- sweep ---- */
+
+struct sweep {
+	struct vol	*v;
+	struct meta_map	*map;
+	u8		shards[META_SHARDS_MAX / 8];
+	struct cobj_brief *b;
+	size_t		n, at, first;
+	unsigned int	marks;
+	bool		failed, all_sent;
+	u64		changed;
+	struct ask	a;
+};
+
+static void sweep_next(struct sweep *s);
+
+static bool sweep_want(void *arg, u32 pu)
+{
+	struct sweep *s = arg;
+	int shard = place_shard(s->map, pu);
+
+	return shard >= 0 && (s->shards[shard / 8] >> (shard % 8) & 1);
+}
+
+static void sweep_end(struct sweep *s)
+{
+	struct vol *v = s->v;
+
+	for (u32 i = 0; i < s->map->nshards; i++) {
+		struct shard_lease *l = &v->leases[i];
+
+		if (!(s->shards[i / 8] >> (i % 8) & 1) || l->state != LS_SWEEP)
+			continue;
+		l->state = s->failed || v->dead ? LS_NONE : LS_OK;
+		if (l->state != LS_OK) {
+			l->seq = 0;
+			continue;
+		}
+		cache_seq_store(v->c, i, 0, l->seq);
+		lease_push(v, i);
+	}
+	if (s->n)
+		log_info("event=swept volume=%s objects=%zu changed=%llu ok=%d", v->volume, s->n,
+			 (unsigned long long)s->changed, !s->failed);
+	meta_map_put(s->map);
+	free(s->b);
+	free(s);
+}
+
+static void sweep_marked(void *arg)
+{
+	struct sweep *s = arg;
+
+	s->marks--;
+	if (!s->marks)
+		sweep_next(s);
+}
+
+static void sweep_answer(struct sweep *s, const struct reval_res *res)
+{
+	for (size_t i = s->first; i < s->at; i++) {
+		if (memcmp(s->b[i].oid, res->oid, AUGUR_OID_LEN))
+			continue;
+		if (res->status != -ESTALE && res->status != -ENOENT)
+			return;
+		s->changed++;
+		s->marks++;
+		change_apply(s->v, S_ISDIR(s->b[i].mode) ? AUGUR_INVAL_DIR : AUGUR_INVAL_DATA, res->oid, NULL, NULL, 0,
+			     sweep_marked, s);
+		return;
+	}
+}
+
+static void sweep_done(struct ask *a, int status, struct wire_in body)
+{
+	struct sweep *s = container_of(a, struct sweep, a);
+	struct reval_res res;
+	struct wire_val val;
+
+	s->marks = 1;
+	while (!status && !s->v->dead && wire_next(&body, &val) == 1)
+		if (val.tag == WF_ITEM && !reval_item_parse((struct wire_in){ val.p, val.p + val.len }, &res))
+			sweep_answer(s, &res);
+	if (status)
+		s->failed = true;
+	sweep_marked(s);
+}
+
+static void sweep_next(struct sweep *s)
+{
+	struct ask *a = &s->a;
+	int owner = -1;
+
+	if (s->at >= s->n || s->failed || s->v->dead) {
+		sweep_end(s);
+		return;
+	}
+	memset(a, 0, sizeof(*a));
+	a->v = s->v;
+	a->type = WIRE_REVAL;
+	a->done = sweep_done;
+	wire_out_init(&a->body);
+	s->first = s->at;
+	while (s->at < s->n && s->at - s->first < SWEEP_ITEMS) {
+		struct cobj_brief *b = &s->b[s->at];
+		size_t mark;
+
+		if (owner >= 0 && place_owner(s->map, b->pu) != owner)
+			break;
+		owner = place_owner(s->map, b->pu);
+		a->pu = b->pu;
+		mark = wire_nest(&a->body, WF_ITEM);
+		wire_put(&a->body, WF_OID, b->oid, AUGUR_OID_LEN);
+		wire_put(&a->body, WF_LOCATOR, b->loc, b->loc_len);
+		wire_put_u64(&a->body, WF_VERSION, b->version);
+		wire_put_u64(&a->body, WF_TAG, b->tag);
+		wire_nest_end(&a->body, mark);
+		s->at++;
+	}
+	ask_start(a);
+}
+
+static void sweep_listed(void *arg, struct cobj_brief *b, size_t n)
+{
+	struct sweep *s = arg;
+
+	s->b = b;
+	s->n = n;
+	sweep_next(s);
+}
+
+/* ---- renewals ---- */
+
+struct renewal {
+	struct xfer_call c;
+	struct vol	*v;
+	struct peer	*p;
+	u64		sent_ns;
+	unsigned int	marks;		/* changes being applied */
+	bool		any_sweep;
+	u8		sweep[META_SHARDS_MAX / 8], ok[META_SHARDS_MAX / 8];
+	u64		seqs[META_SHARDS_MAX];
+};
+
+static void renewal_end(struct renewal *r)
+{
+	struct vol *v = r->v;
+	struct sweep *s;
+
+	for (u32 i = 0; v->map && i < v->map->nshards && !v->dead; i++) {
+		struct shard_lease *l = &v->leases[i];
+
+		if (!(r->ok[i / 8] >> (i % 8) & 1))
+			continue;
+		l->sent_ns = r->sent_ns;
+		if (r->seqs[i] != l->seq) {
+			l->seq = r->seqs[i];
+			if (l->state == LS_OK)
+				cache_seq_store(v->c, i, 0, l->seq);
+		}
+		lease_push(v, i);
+	}
+	if (r->any_sweep && !v->dead && v->map) {
+		s = xcalloc(1, sizeof(*s));
+		s->v = v;
+		s->map = meta_map_get(v->map);
+		memcpy(s->shards, r->sweep, sizeof(s->shards));
+		cobj_briefs(v->c, sweep_want, sweep_listed, s);
+	}
+	free(r);
+}
+
+static void renewal_marked(void *arg)
+{
+	struct renewal *r = arg;
+
+	if (!--r->marks)
+		renewal_end(r);
+}
+
+static void shard_reset(struct renewal *r, u32 shard, u64 seq)
+{
+	struct shard_lease *l = &r->v->leases[shard];
+
+	lease_stop(r->v, shard);
+	l->seq = seq;
+	if (l->state == LS_SWEEP)
+		return;		/* one is under way; the next renewal tells whether that was enough */
+	l->state = LS_SWEEP;
+	r->any_sweep = true;
+	r->sweep[shard / 8] |= 1 << (shard % 8);
+}
+
+static void shard_inval(struct renewal *r, struct wire_in in)
+{
+	const u8 *oid, *parent;
+	const char *name;
+	struct cobj *o;
+	size_t name_len;
+	u32 shard, kind;
+	u64 seq;
+
+	if (change_parse_item(in, &shard, &seq, &kind, &oid, &parent, &name, &name_len))
+		return;
+	o = cobj_peek(r->v->c, oid);
+	if (o && o->inval_seq >= seq)
+		return;		/* was pushed */
+	if (o)
+		o->inval_seq = seq;
+	r->marks++;
+	change_apply(r->v, kind, oid, parent, name, name_len, renewal_marked, r);
+}
+
+static void shard_answer(struct renewal *r, struct wire_in in)
+{
+	struct wire_in again = in;
+	u32 shard = ~0u, status = 0, reset = 0;
+	struct wire_val val;
+	u64 seq = 0;
+	int err = 0;
+
+	while (!err && wire_next(&in, &val) == 1) {
+		if (val.tag == WF_SHARD_ID)
+			err = wire_get_u32(&val, &shard);
+		else if (val.tag == WF_STATUS)
+			err = wire_get_u32(&val, &status);
+		else if (val.tag == WF_RESET)
+			err = wire_get_u32(&val, &reset);
+		else if (val.tag == WF_SEQ)
+			err = wire_get_u64(&val, &seq);
+	}
+	if (err || shard >= META_SHARDS_MAX || !r->v->map || shard >= r->v->map->nshards) {
+		log_err("event=bad_answer what=lease proxy=%s", r->p->addr);
+		return;
+	}
+	if (status) {
+		map_want(r->v);
+		return;
+	}
+	r->ok[shard / 8] |= 1 << (shard % 8);
+	r->seqs[shard] = seq;
+	if (reset) {
+		shard_reset(r, shard, seq);
+		return;
+	}
+	if (r->v->leases[shard].state == LS_NONE)
+		r->v->leases[shard].state = LS_OK;
+	while (wire_next(&again, &val) == 1)
+		if (val.tag == WF_INVAL)
+			shard_inval(r, (struct wire_in){ val.p, val.p + val.len });
+}
+
+static void renewal_done(struct xfer_call *c, int status, const struct wire_hdr *h, struct xfer_buf *body)
+{
+	struct renewal *r = container_of(c, struct renewal, c);
+	struct vol *v = r->v;
+	struct peer *p = r->p;
+	struct wire_in in = { NULL, NULL };
+	struct wire_val val;
+
+	if (v->dead) {
+		free(r);
+		return;
+	}
+	p->lease_flying = false;
+	if (!status && body)
+		in = (struct wire_in){ body->data, body->data + body->len };
+	r->marks = 1;
+	while (in.p && wire_next(&in, &val) == 1)
+		if (val.tag == WF_ITEM)
+			shard_answer(r, (struct wire_in){ val.p, val.p + val.len });
+	lease_arm(p, status ? 200000000ull : lease_ms(v) * 1000000ull / 3);
+	renewal_marked(r);
+}
+
+/* Index of the peer in the map, or -1. */
+static int proxy_index(const struct vol *v, const struct peer *p)
+{
+	for (u32 i = 0; v->map && i < v->map->nproxies; i++)
+		if ((p->hello && !strcmp(v->map->proxies[i].id, p->id)) || !strcmp(v->map->proxies[i].addr, p->addr))
+			return i;
+	return -1;
+}
+
+static void renew(struct peer *p)
+{
+	struct vol *v = p->v;
+	int self = proxy_index(v, p);
+	struct renewal *r;
+	u32 n = 0;
+
+	if (self < 0 || !v->m || p->lease_flying)
+		return;
+	r = xcalloc(1, sizeof(*r));
+	wire_out_init(&r->c.req);
+	for (u32 i = 0; i < v->map->nshards; i++) {
+		size_t mark;
+
+		if (v->map->shards[i].proxy != self)
+			continue;
+		mark = wire_nest(&r->c.req, WF_ITEM);
+		wire_put_u32(&r->c.req, WF_SHARD_ID, i);
+		wire_put_u64(&r->c.req, WF_SEQ, v->leases[i].seq);
+		wire_nest_end(&r->c.req, mark);
+		n++;
+	}
+	if (!n) {
+		wire_out_free(&r->c.req);
+		free(r);
+		return;
+	}
+	r->v = v;
+	r->p = p;
+	r->c.done = renewal_done;
+	r->c.deadline_ns = io_now(v->io) + lease_ms(v) * 1000000ull;
+	r->sent_ns = io_now(v->io);
+	p->lease_flying = true;
+	xfer_call(p->x, &r->c, WIRE_LEASE);
+}
+
+static void lease_due(struct io_op *op, int res)
+{
+	struct peer *p = container_of(op, struct peer, lease_op);
+	struct vol *v = p->v;
+
+	p->lease_armed = false;
+	if (v->dead)
+		return;
+	renew(p);
+	if (!p->lease_flying)
+		lease_arm(p, lease_ms(v) * 1000000ull / 3);
+}
+
+static void lease_arm(struct peer *p, u64 delay_ns)
+{
+	if (p->lease_armed || p->v->dead)
+		return;
+	p->lease_armed = true;
+	p->lease_op.done = lease_due;
+	p->v->io->ops->timer(p->v->io, &p->lease_op, io_now(p->v->io) + delay_ns);
+}
+
+/* Now, whatever the timer says. */
+static void lease_now(struct peer *p)
+{
+	if (p->lease_armed)
+		renew(p);
+	else
+		lease_arm(p, 0);
+}
+
+void lease_start(struct peer *p)
+{
+	lease_now(p);
+}
+
+void lease_mount(struct vol *v)
+{
+	u16 groups[META_SLOTS];
+	struct list *p, *t;
+
+	if (!v->m || !v->map)
+		return;
+	for (u32 i = 0; i < META_SLOTS; i++)
+		groups[i] = place_shard(v->map, i + 1) < 0 ? AUGUR_GROUP_NONE : place_shard(v->map, i + 1);
+	upcall_pu_table(v->m, 1, groups, META_SLOTS, v->map->version);
+	for (u32 i = 0; i < v->map->nshards; i++)
+		lease_push(v, i);
+	list_for_each_safe(p, t, &v->peers)
+		lease_now(container_of(p, struct peer, link));
+}

@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * names.c - an owner's entries become names in the lower directory.
+ *
+ * One job is a frame (or a whole small directory): what the index knows of its objects is put
+ * beside the entries, the cache makes the stubs on a worker, and then the index is brought up
+ * to date.  Where a name holds another object or version, the kernel switches it; where a
+ * directory is in the way, its tree is removed first and the entry is made again.  Jobs of a
+ * directory run one after another.  Loop thread only.
+ */
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "agent/agent.h"
+#include "base/log.h"
+
+#define AGAIN_MAX 3
+
+static const u64 no_names[1];
+
+static void job_next(struct dwork *d);
+static void job_settle(struct dir_job *dj);
+
+struct dir_job *dir_job_new(struct dwork *d)
+{
+	struct dir_job *dj = xcalloc(1, sizeof(*dj));
+
+	dj->d = d;
+	list_init(&dj->link);
+	dj->j = stub_job_new(d->v->c, d->o);
+	dj->j->user = dj;
+	return dj;
+}
+
+void dir_job_free(struct dir_job *dj)
+{
+	stub_job_free(dj->j);
+	free(dj);
+}
+
+int dir_job_entries(struct dir_job *dj, struct wire_in in, struct wire_entry *dir_entry, bool *has_dir, u32 *complete)
+{
+	struct wire_entry e;
+	struct wire_val val;
+	int err;
+
+	*has_dir = false;
+	*complete = 0;
+	while ((err = wire_next(&in, &val)) == 1) {
+		err = 0;
+		if (val.tag == WF_ENTRY) {
+			err = wire_get_entry(&val, &e, true);
+			if (!err && e.locator_len > WIRE_LOCATOR_MAX)
+				err = -EBADMSG;
+			if (!err)
+				stub_job_add(dj->j, &e);
+		} else if (val.tag == WF_DIR) {
+			err = wire_get_entry(&val, dir_entry, false);
+			*has_dir = !err;
+			if (!err && memcmp(dir_entry->attr.oid, dj->d->oid, AUGUR_OID_LEN))
+				err = -EBADMSG;
+		} else if (val.tag == WF_COMPLETE) {
+			err = wire_get_u32(&val, complete);
+		}
+		if (err)
+			return err;
+	}
+	return err;
+}
+
+/* ---- before: what the index knows ---- */
+
+static void know(struct stub_ent *s, const struct cobj *o)
+{
+	bool same = o && o->version == s->attr.version && o->tag == s->attr.tag && !(o->flags & COBJ_STALE);
+
+	if (!o || S_ISDIR(s->attr.mode))
+		return;
+	s->trust = same;
+	s->differs = !same;
+	if (same && s->attr.nlink > 1 && (o->mode & S_IFMT) == (s->attr.mode & S_IFMT)) {
+		s->link_fh = o->fh;
+		s->shift = o->shift;
+		s->flags |= o->flags & (COBJ_CAPS | COBJ_COMPLETE);
+	}
+}
+
+static int cmp_u64(const void *a, const void *b)
+{
+	u64 x = *(const u64 *)a, y = *(const u64 *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void job_run(struct dir_job *dj)
+{
+	struct dwork *d = dj->d;
+
+	if (dj->final && d->nnames)
+		qsort(d->names, d->nnames, sizeof(u64), cmp_u64);
+	for (u32 i = 0; i < dj->j->n; i++)
+		know(&dj->j->ents[i], cobj_peek(d->v->c, dj->j->ents[i].attr.oid));
+	stub_job_run(dj->j);
+}
+
+static void twin_loaded(void *arg, struct cobj *o)
+{
+	struct dir_job *dj = arg;
+
+	if (!--dj->loading)
+		job_run(dj);
+}
+
+/* Objects with several names: another directory may have brought the inode already. */
+static void job_start(struct dir_job *dj)
+{
+	struct cache *c = dj->d->v->c;
+
+	dj->loading = 1;
+	for (u32 i = 0; i < dj->j->n; i++) {
+		const struct wire_attr *a = &dj->j->ents[i].attr;
+
+		if (a->nlink < 2 || S_ISDIR(a->mode) || cobj_peek(c, a->oid))
+			continue;
+		dj->loading++;
+		cobj_load(c, a->oid, twin_loaded, dj);
+	}
+	twin_loaded(dj, NULL);
+}
+
+/* ---- after: index, switches ---- */
+
+static void take_entry(struct dwork *d, struct stub_ent *s)
+{
+	struct vol *v = d->v;
+	struct cobj *o = cobj_peek(v->c, s->attr.oid);
+	u8 flags = s->flags;
+
+	/* Presence that is in memory already is better than what the record says. */
+	if (o && fh_equal(&o->fh, &s->fh) && o->version == s->attr.version && o->tag == s->attr.tag &&
+	    s->outcome != STUB_ATTR)
+		flags |= o->flags & COBJ_COMPLETE;
+	if (o && s->outcome == STUB_ATTR)
+		o->flags &= ~COBJ_COMPLETE;
+	o = cobj_update(v->c, &s->attr, s->loc, s->loc_len, d->oid, s->name, s->name_len, &s->fh, s->shift, flags);
+	if (s->attr.nlink > 1 && !S_ISDIR(s->attr.mode))
+		cobj_name_add(v->c, s->attr.oid, d->oid, s->name, s->name_len);
+	if (s->outcome == STUB_NEW)
+		v->c->n_stubs++;
+	if (s->outcome == STUB_ATTR && v->m) {
+		upcall_inval(v->m, AUGUR_INVAL_ATTR, s->attr.oid, NULL, 0);
+		upcall_inval(v->m, AUGUR_INVAL_DIR, s->attr.oid, NULL, 0);
+	}
+}
+
+static void switch_entry(struct dwork *d, struct stub_ent *s)
+{
+	struct vol *v = d->v;
+	bool other = memcmp(s->old_oid, s->attr.oid, AUGUR_OID_LEN);
+	int err;
+
+	if (v->m)
+		err = upcall_switch(v->m, &d->o->fh, s->name, s->name_len, &s->old_fh, &s->fh, s->tmp);
+	else
+		err = lower_switch(v->c, &d->o->fh, s->name, s->tmp);
+	if (err) {
+		log_notice("event=switch_refused name=%s error=\"%s\"", log_esc(s->name, s->name_len), strerror(-err));
+		lower_unlink_tmp(v->c, s->tmp);
+		s->outcome = STUB_FAILED;
+		s->res = err == -EBUSY ? err : -ESTALE;
+		return;
+	}
+	if (other)
+		cobj_forget(v->c, s->old_oid);
+	take_entry(d, s);
+}
+
+static void apply(struct dir_job *dj)
+{
+	struct dwork *d = dj->d;
+	struct stub_job *j = dj->j;
+
+	for (u32 i = 0; i < j->n; i++) {
+		struct stub_ent *s = &j->ents[i];
+
+		switch (s->outcome) {
+		case STUB_NEW:
+		case STUB_SAME:
+		case STUB_ATTR:
+			take_entry(d, s);
+			break;
+		case STUB_DIFFERS:
+			switch_entry(d, s);
+			break;
+		case STUB_IN_WAY:
+			break;
+		case STUB_FAILED:
+			log_warn("event=stub name=%s error=\"%s\"", log_esc(s->name, s->name_len), strerror(-s->res));
+			/* A directory with a name missing must not be called complete. */
+			if (dj->final && !dj->j->err)
+				dj->j->err = s->res;
+			break;
+		}
+	}
+	if (j->has_dir && !j->err) {
+		struct cobj *o = d->o;
+
+		o->mode = j->dir_attr.mode;
+		o->nlink = j->dir_attr.nlink;
+		if (j->set_complete && j->dir_attr.tag) {
+			o->version = j->dir_attr.version;
+			o->tag = j->dir_attr.tag;
+		}
+		o->mtime_sec = j->dir_attr.mtime_sec;
+		o->mtime_nsec = j->dir_attr.mtime_nsec;
+		o->ctime_sec = j->dir_attr.ctime_sec;
+		o->ctime_nsec = j->dir_attr.ctime_nsec;
+		cobj_store(d->v->c, o);
+		if (j->dir_changed && d->v->m)
+			upcall_inval(d->v->m, AUGUR_INVAL_ATTR, d->oid, NULL, 0);
+	}
+}
+
+/* ---- what has to go first ---- */
+
+static void job_done(struct dir_job *dj)
+{
+	struct dwork *d = dj->d;
+
+	d->running = NULL;
+	job_next(d);
+	dir_job_ended(d, dj);
+}
+
+static void removed(void *arg, int err)
+{
+	struct dir_job *dj = arg;
+
+	if (err && !dj->j->err)
+		dj->j->err = err == -EBUSY ? -EIO : err;
+	job_settle(dj);
+}
+
+static void rerun_done(struct stub_job *j)
+{
+	struct dir_job *dj = j->user;
+
+	apply(dj);
+	job_settle(dj);
+}
+
+/* Keeps the entries that were in the way, now free, and runs the job again for them. */
+static void rerun(struct dir_job *dj)
+{
+	struct stub_job *j = dj->j;
+	u32 n = 0;
+
+	for (u32 i = 0; i < j->n; i++)
+		if (j->ents[i].outcome == STUB_IN_WAY)
+			j->ents[n++] = j->ents[i];
+	j->n = n;
+	j->done = rerun_done;
+	j->set_complete = dj->final && j->has_dir;
+	stub_job_run(j);
+}
+
+static void job_settle(struct dir_job *dj)
+{
+	struct stub_job *j = dj->j;
+	struct dwork *d = dj->d;
+	bool in_way = false;
+
+	if (j->err || d->v->dead) {
+		job_done(dj);
+		return;
+	}
+	if (dj->r && dj->status == -ENOENT && !dj->looked) {
+		struct lower_name ln = { .name = dj->r->name };
+		CLEANUP_CLOSE int fd = fh_open(d->v->c->top_fd, &d->o->fh, O_RDONLY | O_DIRECTORY);
+
+		/* The owner has no such name; what an earlier answer left here goes. */
+		dj->looked = true;
+		if (fd >= 0 && !lower_look(fd, &ln)) {
+			change_remove(d->v, &d->o->fh, ln.name, &ln.fh, ln.is_dir, removed, dj);
+			return;
+		}
+	}
+	if (j->nextra) {
+		struct lower_name ln = j->extra[--j->nextra];
+
+		change_remove(d->v, &d->o->fh, ln.name, &ln.fh, ln.is_dir, removed, dj);
+		free(ln.name);
+		dj->again |= 0x100;
+		return;
+	}
+	for (u32 i = 0; i < j->n; i++) {
+		struct stub_ent *s = &j->ents[i];
+
+		if (s->outcome != STUB_IN_WAY)
+			continue;
+		in_way = true;
+		if (!s->old_fh.len)
+			continue;
+		struct fh old = s->old_fh;
+
+		s->old_fh.len = 0;
+		change_remove(d->v, &d->o->fh, s->name, &old, true, removed, dj);
+		return;
+	}
+	if ((in_way || (dj->again & 0x100)) && (dj->again & 0xff) < AGAIN_MAX) {
+		dj->again = (dj->again & 0xff) + 1;
+		rerun(dj);
+		return;
+	}
+	job_done(dj);
+}
+
+static void stubs_done(struct stub_job *j)
+{
+	struct dir_job *dj = j->user;
+
+	if (!dj->d->v->dead && !j->err)
+		apply(dj);
+	job_settle(dj);
+}
+
+static void job_next(struct dwork *d)
+{
+	struct dir_job *dj;
+
+	if (d->running || list_empty(&d->jobs))
+		return;
+	dj = list_first(&d->jobs, struct dir_job, link);
+	list_del(&dj->link);
+	d->running = dj;
+	dj->j->done = stubs_done;
+	if (dj->final && dj->j->set_complete) {
+		dj->j->expect = d->names ? d->names : no_names;
+		dj->j->nexpect = d->nnames;
+		dj->j->hash = dir_name_hash;
+	}
+	job_start(dj);
+}
+
+void dir_job_queue(struct dir_job *dj)
+{
+	list_add_tail(&dj->d->jobs, &dj->link);
+	job_next(dj->d);
+}

@@ -1,0 +1,599 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * verbs.c - what the control socket of an agent can be asked (ctl_proto.h).  Loop thread; no
+ * verb touches a path below a mount: it would wait for this very thread.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <linux/openat2.h>
+
+#include "agent/agent.h"
+#include "base/log.h"
+
+#ifndef AUGUR_BUILD_VERSION
+#define AUGUR_BUILD_VERSION "unknown"
+#endif
+
+#define ATTACH_MS	10000
+#define LOG_LIMIT	1000
+#define FOLLOW_NS	(500ull * 1000000)
+#define BACKLOG_MAX	(1u << 20)
+
+static json_t *num(u64 v)
+{
+	return json_integer((json_int_t)v);
+}
+
+static json_t *text(const char *s)
+{
+	return ctl_json_bytes(s, strlen(s));
+}
+
+/* ---- status ---- */
+
+static json_t *proxies_json(struct vol *v)
+{
+	json_t *list = json_array();
+	struct list *p, *t;
+	u64 total = 0;
+
+	list_for_each_safe(p, t, &v->peers) {
+		struct xfer_stats st;
+
+		xfer_peer_stats(container_of(p, struct peer, link)->x, &st);
+		total += st.rx_bytes;
+	}
+	list_for_each_safe(p, t, &v->peers) {
+		struct peer *q = container_of(p, struct peer, link);
+		json_t *o = json_object();
+		struct xfer_stats st;
+		u32 shards = 0;
+
+		xfer_peer_stats(q->x, &st);
+		for (u32 i = 0; v->map && i < v->map->nshards; i++) {
+			const struct meta_proxy *mp = &v->map->proxies[v->map->shards[i].proxy];
+
+			shards += !strcmp(mp->addr, q->addr) || (q->id[0] && !strcmp(mp->id, q->id));
+		}
+		json_object_set_new(o, "id", text(q->id[0] ? q->id : q->addr));
+		json_object_set_new(o, "addr", text(q->addr));
+		json_object_set_new(o, "up", json_boolean(st.up));
+		json_object_set_new(o, "rtt_ms", json_real(st.rtt_ns / 1e6));
+		json_object_set_new(o, "shards", num(shards));
+		json_object_set_new(o, "rx_bytes", num(st.rx_bytes));
+		json_object_set_new(o, "tx_bytes", num(st.tx_bytes));
+		json_object_set_new(o, "calls", num(st.calls));
+		json_object_set_new(o, "share", json_real(total ? (double)st.rx_bytes / total : 0));
+		/* A seed that turned out to be named otherwise in the map is not listed twice. */
+		if (q->seed && !st.up && !st.dials && v->ready)
+			json_decref(o);
+		else
+			json_array_append_new(list, o);
+	}
+	return list;
+}
+
+static json_t *leases_json(struct vol *v)
+{
+	u32 held = 0, sweeping = 0;
+
+	for (u32 i = 0; v->map && i < v->map->nshards; i++) {
+		held += v->leases[i].state == LS_OK;
+		sweeping += v->leases[i].state == LS_SWEEP;
+	}
+	return json_pack("{s:i, s:i, s:i}", "held", held, "sweeping", sweeping, "shards", v->map ? v->map->nshards : 0);
+}
+
+static json_t *vol_json(struct vol *v)
+{
+	json_t *o = json_object(), *c = json_object(), *h = json_object(), *n = json_object();
+	struct history_stats hs = { 0 };
+	u64 free_bytes, used;
+
+	cache_space(v->c, &free_bytes, &used);
+	if (v->h)
+		history_stats(v->h, &hs);
+	json_object_set_new(o, "id", num(v->m ? v->m->id : 0));
+	json_object_set_new(o, "source", text(v->source));
+	json_object_set_new(o, "cache_dir", text(v->c->dir));
+	json_object_set_new(o, "state", json_string(!v->m ? "attached" : !v->ready ? "connecting" : "live"));
+	json_object_set_new(o, "proxies", proxies_json(v));
+	json_object_set_new(c, "dir", text(v->c->dir));
+	json_object_set_new(c, "objects", num(v->c->n_objects));
+	json_object_set_new(c, "present_bytes", num(v->c->fill_bytes));
+	json_object_set_new(c, "free_bytes", num(free_bytes));
+	json_object_set_new(c, "stubs", num(v->c->n_stubs));
+	json_object_set_new(c, "unsettled_bytes", num(v->c->unsettled_bytes));
+	json_object_set_new(o, "cache", c);
+	json_object_set_new(h, "accepted", num(hs.accepted));
+	json_object_set_new(h, "dropped", num(hs.dropped));
+	json_object_set_new(h, "rows", num(hs.rows));
+	json_object_set_new(o, "history", h);
+	json_object_set_new(o, "pending", num(v->reqs.live));
+	json_object_set_new(o, "map_version", num(v->map ? v->map->version : 0));
+	json_object_set_new(o, "leases", leases_json(v));
+	json_object_set_new(n, "requests", num(v->n_requests));
+	json_object_set_new(n, "lookup", num(v->n_lookup));
+	json_object_set_new(n, "populate", num(v->n_populate));
+	json_object_set_new(n, "fetch", num(v->n_fetch));
+	json_object_set_new(n, "reval", num(v->n_reval));
+	json_object_set_new(n, "batches", num(v->n_batch));
+	json_object_set_new(n, "ahead", num(v->n_ahead));
+	json_object_set_new(n, "ahead_hits", num(v->ahead_hits));
+	json_object_set_new(n, "retrying", num(v->failing));
+	json_object_set_new(o, "counters", n);
+	return o;
+}
+
+static void verb_status(void *ctx, struct ctl_req *r, json_t *args)
+{
+	struct agent *ag = ctx;
+	json_t *o = json_object(), *mounts = json_array();
+	struct list *p, *t;
+
+	list_for_each_safe(p, t, &ag->vols)
+		json_array_append_new(mounts, vol_json(container_of(p, struct vol, link)));
+	json_object_set_new(o, "role", json_string("agent"));
+	json_object_set_new(o, "pid", num(getpid()));
+	json_object_set_new(o, "version", json_string(AUGUR_BUILD_VERSION));
+	json_object_set_new(o, "uptime_s", num((io_now(ag->io) - ag->started_ns) / 1000000000));
+	json_object_set_new(o, "module", json_boolean(upcall_module_present(ag->up)));
+	json_object_set_new(o, "mounts", mounts);
+	ctl_ok(r, o);
+}
+
+/* ---- attach ---- */
+
+struct attach { struct ctl_req *r; struct vol *v; bool gone; };
+
+static void attach_gone(void *arg)
+{
+	((struct attach *)arg)->gone = true;
+}
+
+static void attach_done(void *arg, int err)
+{
+	struct attach *at = arg;
+	struct vol *v = at->v;
+
+	if (!err)
+		ctl_ok(at->r, json_pack("{s:o, s:o}", "cache", text(v->c->dir), "volume_id",
+					ctl_json_hex(v->c->volume_id, 16)));
+	else if (v->hello_err)
+		ctl_fail(at->r, v->hello_cause, v->hello_err, "%s", v->source);
+	else
+		ctl_fail(at->r, AUGUR_E_PROXY_UNREACHABLE, err, "%s", v->source);
+	/* A cache that never belonged to this volume is let go, so that another source may have it. */
+	if (err && !v->m && !v->c->stamped && v->link.next != &v->link)
+		vol_close(v, NULL, NULL);
+	free(at);
+}
+
+/* The same directory again: is it still the same one? */
+static bool vol_is_current(struct vol *v)
+{
+	struct stat st;
+
+	return !fstat(v->c->root_fd, &st) && st.st_nlink > 0 && !access(v->c->dir, F_OK);
+}
+
+static void verb_attach(void *ctx, struct ctl_req *r, json_t *args)
+{
+	const char *source = ctl_arg_str(args, "source"), *dir = ctl_arg_str(args, "cache");
+	s64 ms = ctl_arg_int(args, "timeout_ms", ATTACH_MS);
+	struct agent *ag = ctx;
+	enum ctl_error cause;
+	struct attach *at;
+	struct vol *v;
+	int err;
+
+	if (!source || !dir || dir[0] != '/') {
+		ctl_fail(r, AUGUR_E_USAGE, -EINVAL, "attach needs source and an absolute cache");
+		return;
+	}
+	if (upcall_module_error(ag->up) == -EPROTO) {
+		ctl_fail(r, AUGUR_E_ABI, -EPROTO, NULL);
+		return;
+	}
+	v = vol_find_cache(ag, dir);
+	if (v && !v->m && (!vol_is_current(v) || (strcmp(v->source, source) && !v->ready))) {
+		vol_close(v, NULL, NULL);
+		v = NULL;
+	}
+	if (v && strcmp(v->source, source)) {
+		struct vol other = { 0 };
+
+		/* Other proxies of the same volume are fine; another volume is not. */
+		err = vol_source_parse(source, &other);
+		for (unsigned int i = 0; i < other.nseeds; i++)
+			free(other.seeds[i]);
+		if (err) {
+			ctl_fail(r, AUGUR_E_SOURCE, err, "%s", source);
+			return;
+		}
+		if (strcmp(other.volume, v->volume)) {
+			ctl_fail(r, AUGUR_E_CACHE_FOREIGN, -EXDEV, "%s belongs to %s", dir, v->source);
+			return;
+		}
+	}
+	if (!v) {
+		err = vol_new(ag, source, dir, &v, &cause);
+		if (err) {
+			ctl_fail(r, cause, err, "%s", cause == AUGUR_E_SOURCE ? source : dir);
+			return;
+		}
+	}
+	at = xcalloc(1, sizeof(*at));
+	at->r = r;
+	at->v = v;
+	ctl_on_gone(r, attach_gone, at);
+	ms = ms < 100 ? 100 : ms > 600000 ? 600000 : ms;
+	map_want(v);
+	vol_when_ready(v, io_now(ag->io) + ms * 1000000ull, attach_done, at);
+}
+
+/* ---- where ---- */
+
+static int open_beneath(int root, const char *rel)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_CLOEXEC | O_NOFOLLOW,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+	};
+	int fd = syscall(SYS_openat2, root, *rel ? rel : ".", &how, sizeof(how));
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* Undoes the octal escapes of mountinfo. */
+static void unescape(char *s)
+{
+	char *w = s;
+
+	for (; *s; s++)
+		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] && s[3]) {
+			*w++ = (s[1] - '0') * 64 + (s[2] - '0') * 8 + (s[3] - '0');
+			s += 3;
+		} else {
+			*w++ = *s;
+		}
+	*w = 0;
+}
+
+/* The cache directory and the rest of the path below the mount point that covers @path. */
+static int mount_of(const char *path, char *cache, char *rel)
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	char *line = NULL;
+	size_t cap = 0, best = 0;
+	int err = -ENOENT;
+
+	if (!f)
+		return -errno;
+	while (getline(&line, &cap, f) > 0) {
+		char root[PATH_MAX], point[PATH_MAX], *sep = strstr(line, " - augurfs "), *opt, *end;
+		size_t len;
+
+		if (!sep || sscanf(line, "%*s %*s %*s %4095s %4095s", root, point) != 2)
+			continue;
+		unescape(point);
+		len = strlen(point);
+		if (strncmp(path, point, len) || (path[len] && path[len] != '/') || len < best)
+			continue;
+		opt = strstr(sep, "cache=");
+		if (!opt)
+			continue;
+		end = opt + 6 + strcspn(opt + 6, ", \n");
+		if (end - (opt + 6) >= PATH_MAX)
+			continue;
+		memcpy(cache, opt + 6, end - (opt + 6));
+		cache[end - (opt + 6)] = 0;
+		unescape(cache);
+		unescape(root);
+		snprintf(rel, PATH_MAX, "%s%s%s", strcmp(root, "/") ? root + 1 : "", strcmp(root, "/") && path[len] ? "/" : "",
+			 path[len] ? path + len + 1 : "");
+		best = len;
+		err = 0;
+	}
+	free(line);
+	fclose(f);
+	return err;
+}
+
+int verbs_path(struct agent *ag, const char *path, struct vol **v, int *fd)
+{
+	char *cache = xmalloc(PATH_MAX), *rel = xmalloc(PATH_MAX);
+	int err = path && path[0] == '/' ? mount_of(path, cache, rel) : -EINVAL;
+
+	if (!err) {
+		*v = vol_find_cache(ag, cache);
+		err = *v ? 0 : -ENOENT;
+	}
+	if (err) {
+		err = -ENXIO;	/* not in a mount of ours */
+	} else {
+		*fd = open_beneath((*v)->c->root_fd, rel);
+		err = *fd < 0 ? *fd : 0;
+	}
+	free(cache);
+	free(rel);
+	return err;
+}
+
+struct where { struct ctl_req *r; struct vol *v; struct augur_rec rec; u32 mode; };
+
+static const char *state_of(const struct where *w, const struct cobj *o)
+{
+	bool complete = w->rec.flags & AUGUR_REC_COMPLETE;
+
+	if (o)
+		complete |= !!(o->flags & COBJ_COMPLETE);
+	if (complete && !(w->rec.flags & AUGUR_REC_STALE))
+		return "present";
+	return o && cobj_present_bytes(o) && cobj_is_file(o) ? "partial" : "absent";
+}
+
+static void where_loaded(void *arg, struct cobj *o)
+{
+	struct where *w = arg;
+	struct vol *v = w->v;
+	json_t *j = json_object();
+	int shard = v->map ? place_shard(v->map, w->rec.pu) : -1;
+	int owner = v->map ? place_owner(v->map, w->rec.pu) : -1;
+
+	json_object_set_new(j, "oid", ctl_json_hex(w->rec.oid, AUGUR_OID_LEN));
+	json_object_set_new(j, "version", num(w->rec.version));
+	json_object_set_new(j, "pu", num(w->rec.pu));
+	json_object_set_new(j, "shard", json_integer(shard));
+	json_object_set_new(j, "proxy", text(owner >= 0 ? v->map->proxies[owner].id : "?"));
+	json_object_set_new(j, "addr", text(owner >= 0 ? v->map->proxies[owner].addr : "?"));
+	json_object_set_new(j, "state", json_string(state_of(w, o)));
+	json_object_set_new(j, "ino", num(augur_oid_ino(w->rec.oid)));
+	if (o && cobj_is_file(o))
+		json_object_set_new(j, "present_bytes", num(cobj_present_bytes(o)));
+	ctl_ok(w->r, j);
+	free(w);
+}
+
+static void verb_where(void *ctx, struct ctl_req *r, json_t *args)
+{
+	const char *path = ctl_arg_str(args, "path");
+	u8 buf[AUGUR_RECORD_LEN + 1];
+	struct where *w;
+	char proc[64];
+	struct vol *v;
+	ssize_t n;
+	int fd, err;
+
+	if (!path) {
+		ctl_fail(r, AUGUR_E_USAGE, -EINVAL, "where needs a path");
+		return;
+	}
+	err = verbs_path(ctx, path, &v, &fd);
+	if (err == -ENXIO) {
+		ctl_fail(r, AUGUR_E_NOT_MOUNTED, -ENOENT, "%s", log_esc(path, strlen(path)));
+		return;
+	}
+	if (err) {
+		ctl_fail(r, AUGUR_E_NOT_MOUNTED, err, "%s has not been looked up here yet, or does not exist", log_esc(path, strlen(path)));
+		return;
+	}
+	w = xcalloc(1, sizeof(*w));
+	w->r = r;
+	w->v = v;
+	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	n = getxattr(proc, AUGUR_XATTR_NAME, buf, sizeof(buf));
+	close(fd);
+	if (n < 0 || augur_rec_decode(buf, n, &w->rec)) {
+		free(w);
+		ctl_fail(r, AUGUR_E_NOT_MOUNTED, -ENOENT, "%s is being made", log_esc(path, strlen(path)));
+		return;
+	}
+	cobj_load(v->c, w->rec.oid, where_loaded, w);
+}
+
+/* ---- log ---- */
+
+struct follow { struct ctl_req *r; struct agent *ag; struct vol *v; s64 after; u32 limit; bool follow, gone; struct io_op op; u64 rows; };
+
+static void follow_next(struct follow *f);
+
+static json_t *log_row(const struct history_row *h)
+{
+	json_t *j = json_object();
+	char session[17];
+
+	snprintf(session, sizeof(session), "%016llx", (unsigned long long)h->session);
+	json_object_set_new(j, "time", num(h->time_ns));
+	json_object_set_new(j, "session", json_string(session));
+	json_object_set_new(j, "op", json_string(history_op_name(h->op)));
+	json_object_set_new(j, "path", ctl_json_bytes(h->path, h->path_len));
+	json_object_set_new(j, "off", num(h->off));
+	json_object_set_new(j, "len", num(h->len));
+	json_object_set_new(j, "latency_us", num(h->latency_us));
+	json_object_set_new(j, "pid", num(h->pid));
+	json_object_set_new(j, "comm", ctl_json_bytes(h->comm, strlen(h->comm)));
+	json_object_set_new(j, "open", num(h->open_id));
+	return j;
+}
+
+static void follow_due(struct io_op *op, int res)
+{
+	follow_next(container_of(op, struct follow, op));
+}
+
+static void follow_rows(void *arg, int err, struct history_row *rows, size_t n)
+{
+	struct follow *f = arg;
+
+	for (size_t i = 0; i < n && !f->gone; i++) {
+		ctl_row(f->r, log_row(&rows[i]));
+		f->after = rows[i].id;
+	}
+	f->rows += n;
+	if (f->after < 0)
+		f->after = 0;
+	if (!f->follow || f->gone || err || f->v->dead) {
+		ctl_ok(f->r, json_pack("{s:I}", "rows", (json_int_t)f->rows));
+		free(f);
+		return;
+	}
+	f->limit = LOG_LIMIT;
+	f->op.done = follow_due;
+	f->ag->io->ops->timer(f->ag->io, &f->op, io_now(f->ag->io) + FOLLOW_NS);
+}
+
+static void follow_next(struct follow *f)
+{
+	if (f->gone || f->v->dead || !f->v->h)
+		follow_rows(f, -ECANCELED, NULL, 0);
+	else if (ctl_backlog(f->r) > BACKLOG_MAX)
+		follow_rows(f, 0, NULL, 0);	/* the reader first */
+	else
+		history_read(f->v->h, f->after, f->limit, follow_rows, f);
+}
+
+static void follow_gone(void *arg)
+{
+	((struct follow *)arg)->gone = true;
+}
+
+static struct vol *vol_by_id(struct agent *ag, u64 id)
+{
+	struct list *p, *t;
+
+	list_for_each_safe(p, t, &ag->vols) {
+		struct vol *v = container_of(p, struct vol, link);
+
+		if (v->m ? v->m->id == id : !id)
+			return v;
+	}
+	return NULL;
+}
+
+static void verb_log(void *ctx, struct ctl_req *r, json_t *args)
+{
+	struct agent *ag = ctx;
+	s64 id = ctl_arg_int(args, "mount", 0), limit = ctl_arg_int(args, "limit", 100);
+	struct vol *v = id ? vol_by_id(ag, id) : list_empty(&ag->vols) ? NULL : list_first(&ag->vols, struct vol, link);
+	struct follow *f;
+
+	if (!v) {
+		ctl_fail(r, AUGUR_E_NOT_MOUNTED, -ENOENT, "mount %lld", (long long)id);
+		return;
+	}
+	if (!v->h) {
+		ctl_fail(r, AUGUR_E_INTERNAL, -ENOENT, "the access log could not be opened");
+		return;
+	}
+	f = xcalloc(1, sizeof(*f));
+	f->r = r;
+	f->ag = ag;
+	f->v = v;
+	f->after = -1;
+	f->limit = limit < 1 ? 1 : limit > LOG_LIMIT * 10 ? LOG_LIMIT * 10 : limit;
+	f->follow = json_is_true(json_object_get(args, "follow"));
+	ctl_on_gone(r, follow_gone, f);
+	follow_next(f);
+}
+
+/* ---- abort, doctor, debug ---- */
+
+static void verb_abort(void *ctx, struct ctl_req *r, json_t *args)
+{
+	s64 id = ctl_arg_int(args, "mount", 0);
+	CLEANUP_FREE char *path = xasprintf("/sys/fs/augurfs/%lld/abort", (long long)id);
+	CLEANUP_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "1", 1) != 1) {
+		ctl_fail(r, AUGUR_E_NOT_MOUNTED, -errno, "mount %lld", (long long)id);
+		return;
+	}
+	log_notice("event=abort mount=%lld by=ctl", (long long)id);
+	ctl_ok(r, NULL);
+}
+
+static void check(json_t *list, const char *name, const char *state, const char *fix, char *detail)
+{
+	json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:s}", "name", name, "state", state, "detail",
+					      text(detail), "fix", fix));
+	free(detail);
+}
+
+static void check_vol(json_t *list, struct vol *v)
+{
+	u64 free_bytes, used;
+	struct list *p, *t;
+	unsigned int up = 0, all = 0;
+
+	list_for_each_safe(p, t, &v->peers) {
+		struct peer *q = container_of(p, struct peer, link);
+
+		all++;
+		up += q->hello;
+		if (!q->hello && q->last_err)
+			check(list, "proxy", "warn", "check that augurd --role proxy runs there",
+			      xasprintf("%s: %s", q->addr, strerror(-q->last_err)));
+	}
+	check(list, "volume", v->ready && up ? "ok" : "fail", v->ready && up ? "" : "start one of its proxies",
+	      xasprintf("%s: %u of %u proxies up, map version %llu", v->source, up, all,
+			(unsigned long long)(v->map ? v->map->version : 0)));
+	cache_space(v->c, &free_bytes, &used);
+	check(list, "cache", free_bytes < (256u << 20) ? "warn" : "ok", free_bytes < (256u << 20) ? "make room on its filesystem" : "",
+	      xasprintf("%s: %llu MiB free", v->c->dir, (unsigned long long)(free_bytes >> 20)));
+	if (v->failing)
+		check(list, "requests", "warn", "see the daemon's log", xasprintf("%u are being retried", v->failing));
+}
+
+static void verb_doctor(void *ctx, struct ctl_req *r, json_t *args)
+{
+	struct agent *ag = ctx;
+	json_t *list = json_array();
+	struct list *p, *t;
+	int err = upcall_module_error(ag->up);
+
+	check(list, "module", err ? "fail" : "ok",
+	      err == -EPROTO ? "install the same version of augurfs-dkms and augurd, then reload the module" : err ? "modprobe augurfs" : "",
+	      xasprintf("%s", err == -EPROTO ? "speaks another interface version" : err ? "not loaded" : "loaded, same interface"));
+	check(list, "ring", "ok", "", xasprintf("%s works", ag->io->ops->name));
+	list_for_each_safe(p, t, &ag->vols)
+		check_vol(list, container_of(p, struct vol, link));
+	ctl_ok(r, json_pack("{s:o}", "checks", list));
+}
+
+static void verb_debug(void *ctx, struct ctl_req *r, json_t *args)
+{
+	struct agent *ag = ctx;
+	json_t *list = json_array();
+	struct list *p, *t;
+
+	list_for_each_safe(p, t, &ag->vols) {
+		struct vol *v = container_of(p, struct vol, link);
+		json_t *reqs = json_array();
+		struct req *q;
+		size_t it = 0;
+
+		while ((q = map_next(&v->reqs, &it)))
+			json_array_append_new(reqs, json_pack("{s:I, s:i, s:o, s:I, s:I, s:o}", "id", (json_int_t)q->id,
+				"op", (int)q->op, "oid", ctl_json_hex(q->oid, AUGUR_OID_LEN), "off", (json_int_t)q->off,
+				"len", (json_int_t)q->len, "name", ctl_json_bytes(q->name, q->name_len)));
+		json_array_append_new(list, json_pack("{s:o, s:o, s:i, s:i, s:i, s:I}", "source", text(v->source), "requests", reqs,
+			"dirs", (int)v->dirs.live, "files", (int)v->files.live, "hints", (int)v->hints.live,
+			"ahead_bytes", (json_int_t)v->ahead_bytes));
+	}
+	ctl_ok(r, json_pack("{s:o}", "volumes", list));
+}
+
+static void verb_warm(void *ctx, struct ctl_req *r, json_t *args)
+{
+	warm_run(ctx, r, args);
+}
+
+const struct ctl_verb agent_verbs[] = {
+	{ "status", verb_status }, { "attach", verb_attach }, { "where", verb_where }, { "warm", verb_warm },
+	{ "log", verb_log }, { "abort", verb_abort }, { "doctor", verb_doctor }, { "debug", verb_debug }, { NULL, NULL },
+};

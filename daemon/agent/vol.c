@@ -1,0 +1,483 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * vol.c - a volume and its cache, bound to a mount while there is one; the kernel's requests
+ * come in here and their answers leave here.
+ *
+ * A request lives from its arrival to its one answer (req_reply*), and waits on the work it
+ * needs.  A mount that goes takes its requests along: their callers have been answered by the
+ * kernel.  Loop thread only.
+ */
+#include <limits.h>
+#include <stdio.h>
+
+#include "agent/agent.h"
+#include "base/log.h"
+
+/* ---- source ---- */
+
+int vol_source_parse(const char *source, struct vol *v)
+{
+	const char *sep = strstr(source, ":/"), *p, *next;
+
+	if (!sep || sep == source)
+		return -EINVAL;
+	if (strlen(sep + 1) < 2 || strlen(sep + 1) >= sizeof(v->volume))
+		return -EINVAL;
+	strcpy(v->volume, sep + 1);
+	for (p = source; p < sep; p = next + 1) {
+		next = memchr(p, ',', sep - p);
+		if (!next)
+			next = sep;
+		if (next == p || v->nseeds == AGENT_SEEDS_MAX || next - p >= 256)
+			return -EINVAL;
+		v->seeds[v->nseeds++] = strndup(p, next - p);
+	}
+	return v->nseeds ? 0 : -EINVAL;
+}
+
+/* ---- requests ---- */
+
+static void req_free(struct req *r)
+{
+	map_del(&r->v->reqs, &r->id);
+	list_del(&r->link);
+	free(r);
+}
+
+static bool req_alive(const struct req *r)
+{
+	return r->v->m && r->v->m->session == r->session;
+}
+
+void req_reply(struct req *r, int status, u32 flags)
+{
+	struct upcall_reply rp = { .id = r->id, .op = r->op, .status = status, .flags = flags };
+
+	/* The kernel has words of its own for these. */
+	if (status == -ETIMEDOUT || status == -ECANCELED || status == -EHOSTUNREACH || status == -ECONNRESET ||
+	    status == -EREMCHG || status == -EBADMSG || status == -EAGAIN)
+		rp.status = -EIO;
+	if (req_alive(r))
+		upcall_reply(r->v->m, &rp);
+	req_free(r);
+}
+
+void req_reply_fetch(struct req *r, struct cobj *o)
+{
+	struct upcall_reply rp = { .id = r->id, .op = r->op, .off = r->off, .len = r->len };
+
+	if (r->off > o->size || r->len > o->size - r->off) {
+		/* The kernel's idea of the size is another version's. */
+		req_reply(r, -ESTALE, 0);
+		return;
+	}
+	if (o->flags & COBJ_COMPLETE) {
+		rp.flags = AUGUR_RP_COMPLETE;
+		rp.off = 0;
+		rp.len = o->size;
+	} else if ((r->flags & AUGUR_RQ_WANT_MAP) && o->map) {
+		rp.map = o->map;
+		rp.map_len = augur_map_bytes(o->size, o->shift);
+	}
+	if (req_alive(r))
+		upcall_reply(r->v->m, &rp);
+	req_free(r);
+}
+
+static void req_dispatch(void *arg, struct cobj *o, int err)
+{
+	struct req *r = arg;
+
+	if (!o) {
+		req_reply(r, err ? err : -ESTALE, 0);
+		return;
+	}
+	switch (r->op) {
+	case AUGUR_OP_LOOKUP:
+	case AUGUR_OP_POPULATE:
+		if (cobj_is_dir(o))
+			dir_request(r, o);
+		else
+			req_reply(r, -ENOTDIR, 0);
+		return;
+	case AUGUR_OP_FETCH:
+		if (cobj_is_file(o))
+			file_request(r, o);
+		else
+			req_reply(r, -EINVAL, 0);
+		return;
+	case AUGUR_OP_REVAL:
+		reval_request(r, o);
+		return;
+	}
+	req_reply(r, -EOPNOTSUPP, 0);
+}
+
+static void on_request(void *ctx, struct upcall_mount *m, const struct upcall_req *rq)
+{
+	struct vol *v = m->user;
+	struct req *r = map_get(&v->reqs, &rq->id);
+
+	v->n_requests++;
+	if (r)
+		return;		/* sent again; it is being worked on */
+	r = xcalloc(1, sizeof(*r));
+	r->id = rq->id;
+	list_init(&r->link);
+	r->v = v;
+	r->session = m->session;
+	r->op = rq->op;
+	r->flags = rq->flags;
+	memcpy(r->oid, rq->oid, AUGUR_OID_LEN);
+	r->fh = rq->fh;
+	r->off = rq->off;
+	r->len = rq->len;
+	r->want = rq->want;
+	r->version = rq->version;
+	r->created_ns = io_now(v->io);
+	if (rq->name) {
+		r->name_len = rq->name_len;
+		memcpy(r->name, rq->name, rq->name_len);
+	}
+	map_put(&v->reqs, r);
+	log_debug("event=request mount=%llu req=%llu op=%u off=%llu len=%llu want=%llu flags=%x name=%s",
+		  (unsigned long long)m->id, (unsigned long long)r->id, r->op, (unsigned long long)r->off,
+		  (unsigned long long)r->len, (unsigned long long)r->want, r->flags,
+		  rq->name ? log_esc(rq->name, rq->name_len) : "");
+	vol_object(v, r->oid, &r->fh, req_dispatch, r);
+}
+
+static void on_cancel(void *ctx, struct upcall_mount *m, u64 req_id)
+{
+	struct vol *v = m->user;
+	struct req *r = map_get(&v->reqs, &req_id);
+
+	if (r)
+		r->cancelled = true;
+}
+
+static void on_events(void *ctx, struct upcall_mount *m, u32 cpu, u64 seq, u64 dropped,
+		      const struct augur_event *ev, size_t n)
+{
+	struct vol *v = m->user;
+
+	for (size_t i = 0; i < n; i++)
+		if (ev[i].op == AUGUR_EV_OPEN)
+			ahead_opened(v, ev[i].oid);
+	if (v->h)
+		history_add(v->h, cpu, seq, dropped, ev, n);
+}
+
+/* ---- the object a request is about ---- */
+
+struct obj_wait { struct vol *v; u8 oid[AUGUR_OID_LEN]; struct fh fh; vol_obj_fn *fn; void *arg; struct io_op op; };
+
+static void obj_give(struct obj_wait *w, struct cobj *o, int err)
+{
+	w->fn(w->arg, o, err);
+	free(w);
+}
+
+static void obj_loaded(void *arg, struct cobj *o)
+{
+	struct obj_wait *w = arg;
+
+	if (w->v->dead) {
+		obj_give(w, NULL, -ECANCELED);
+	} else if (!o || (w->fh.len && !fh_equal(&o->fh, &w->fh))) {
+		/* A row lost with the power, or older than the tree: the tree and the owner know. */
+		recover_object(w->v, w->oid, &w->fh, w->fn, w->arg);
+		free(w);
+	} else {
+		obj_give(w, o, 0);
+	}
+}
+
+void vol_object(struct vol *v, const u8 *oid, const struct fh *fh, vol_obj_fn *fn, void *arg)
+{
+	struct cobj *o = cobj_peek(v->c, oid);
+	struct obj_wait *w;
+
+	if (o && (!fh || !fh->len || fh_equal(&o->fh, fh))) {
+		fn(arg, o, 0);
+		return;
+	}
+	w = xcalloc(1, sizeof(*w));
+	w->v = v;
+	memcpy(w->oid, oid, AUGUR_OID_LEN);
+	if (fh)
+		w->fh = *fh;
+	w->fn = fn;
+	w->arg = arg;
+	if (o)
+		obj_loaded(w, o);
+	else
+		cobj_load(v->c, oid, obj_loaded, w);
+}
+
+/* ---- mounts ---- */
+
+static void on_settled(void *ctx, const u8 *oid, bool complete, u64 present)
+{
+	struct vol *v = ctx;
+
+	if (v->m)
+		upcall_settle(v->m, oid, complete, present);
+}
+
+static void inode_loaded(void *arg, struct cobj *o)
+{
+	struct upcall_inode *in = arg;
+	struct vol *v = (struct vol *)(uintptr_t)in->size;
+	size_t n;
+
+	in->size = 0;
+	if (o && cobj_is_file(o) && fh_equal(&o->fh, &in->fh) && !v->dead) {
+		n = augur_map_bytes(o->size, o->shift);
+		if (in->state & AUGUR_IS_COMPLETE) {
+			cobj_present(v->c, o, 0, o->size);
+		} else if (in->map && in->map_len == n && in->chunk_shift == o->shift) {
+			cobj_map_need(o);
+			for (size_t i = 0; i < n; i++)
+				o->map[i] |= in->map[i];
+			settle_add(v->c, o, 0);
+		}
+	}
+	free((void *)in->map);
+	free(in);
+}
+
+/* What the last daemon had filled and not yet claimed: the kernel remembers. */
+static void inode_ahead(void *arg, const struct upcall_inode *in)
+{
+	struct vol *v = arg;
+	struct upcall_inode *copy = xmemdup(in, sizeof(*in));
+
+	if (in->map)
+		copy->map = xmemdup(in->map, in->map_len);
+	copy->size = (uintptr_t)v;
+	cobj_load(v->c, copy->oid, inode_loaded, copy);
+}
+
+void vol_mount(struct vol *v, u64 mount_id)
+{
+	int err = upcall_register(v->ag->up, mount_id, true, v, &v->m);
+
+	if (err) {
+		v->m = NULL;
+		log_warn("event=register mount=%llu cache=%s error=\"%s\"", (unsigned long long)mount_id, v->c->dir, strerror(-err));
+		return;
+	}
+	if (v->c->stamped && memcmp(v->m->root_oid, v->c->root_oid, AUGUR_OID_LEN)) {
+		log_err("event=mount_refused mount=%llu cache=%s error=\"the mount's root is not this volume's\" hint=\"unmount, then mount again\"",
+			(unsigned long long)mount_id, v->c->dir);
+		upcall_unregister(v->m);
+		v->m = NULL;
+		return;
+	}
+	log_info("event=mounted mount=%llu source=%s cache=%s window=%u", (unsigned long long)mount_id, v->source, v->c->dir, v->m->window);
+	upcall_inodes(v->m, inode_ahead, v);
+	lease_mount(v);
+}
+
+static void on_gone(void *ctx, struct upcall_mount *m)
+{
+	struct vol *v = m->user;
+
+	log_info("event=unmounted mount=%llu cache=%s", (unsigned long long)m->id, v->c->dir);
+	v->m = NULL;
+	dir_drop_requests(v);
+	file_drop_requests(v);
+	walk_drop(v);
+	settle_now(v->c, NULL, NULL);
+}
+
+static struct vol *vol_of_info(struct agent *ag, const struct upcall_info *info)
+{
+	struct list *p, *t;
+
+	list_for_each_safe(p, t, &ag->vols) {
+		struct vol *v = container_of(p, struct vol, link);
+
+		if (v->c->root_dev == info->lower_dev && v->c->root_ino == info->lower_ino)
+			return v;
+	}
+	return NULL;
+}
+
+static void on_found(void *ctx, const struct upcall_info *info)
+{
+	struct agent *ag = ctx;
+	struct vol *v = vol_of_info(ag, info);
+	enum ctl_error cause;
+
+	if (!v && ag->only_static)
+		return;
+	if (!v) {
+		/* A mount whose daemon went: its cache says where it belongs. */
+		if (vol_find_cache(ag, info->cache) || vol_new(ag, info->source, info->cache, &v, &cause))
+			return;
+		if (v->c->root_dev != info->lower_dev || v->c->root_ino != info->lower_ino) {
+			log_warn("event=orphan_mismatch mount=%llu cache=%s", (unsigned long long)info->mount_id, info->cache);
+			vol_close(v, NULL, NULL);
+			return;
+		}
+	}
+	if (!v->m)
+		vol_mount(v, info->mount_id);
+}
+
+const struct upcall_ops agent_upcall_ops = {
+	.found = on_found,
+	.request = on_request,
+	.cancel = on_cancel,
+	.events = on_events,
+	.gone = on_gone,
+};
+
+/* ---- life ---- */
+
+u64 vol_timeout_ns(const struct vol *v)
+{
+	return v->m && v->m->timeout_ms ? v->m->timeout_ms * 1000000ull : AGENT_TIMEOUT_NS;
+}
+
+struct vol *vol_find_cache(struct agent *ag, const char *dir)
+{
+	struct list *p, *t;
+	char a[PATH_MAX], b[PATH_MAX];
+
+	if (!realpath(dir, a))
+		return NULL;
+	list_for_each_safe(p, t, &ag->vols) {
+		struct vol *v = container_of(p, struct vol, link);
+
+		if (realpath(v->c->dir, b) && !strcmp(a, b))
+			return v;
+	}
+	return NULL;
+}
+
+static void vol_free_strings(struct vol *v)
+{
+	for (unsigned int i = 0; i < v->nseeds; i++)
+		free(v->seeds[i]);
+	free(v->source);
+	free(v->leases);
+}
+
+static void seqs_load(struct vol *v)
+{
+	CLEANUP_FREE struct cache_seq *s = xcalloc(META_SHARDS_MAX, sizeof(*s));
+
+	if (cache_seq_load(v->c, s, META_SHARDS_MAX))
+		return;
+	for (u32 i = 0; i < META_SHARDS_MAX; i++)
+		v->leases[i].seq = s[i].seq;
+}
+
+/* ---- names for the access log ---- */
+
+struct name_load { struct vol *v; u8 oid[AUGUR_OID_LEN]; };
+
+static void name_loaded(void *arg, struct cobj *o)
+{
+	struct name_load *nl = arg;
+
+	if (o && nl->v->h)
+		history_name(nl->v->h, nl->oid, o->parent, o->name ? o->name : "", o->name_len);
+	free(nl);
+}
+
+static void name_wanted(void *ctx, const u8 *oid)
+{
+	struct vol *v = ctx;
+	struct cobj *o = map_get(&v->c->objs, oid);
+	struct name_load *nl;
+
+	if (o) {
+		history_name(v->h, oid, o->parent, o->name ? o->name : "", o->name_len);
+		return;
+	}
+	nl = xcalloc(1, sizeof(*nl));
+	nl->v = v;
+	memcpy(nl->oid, oid, AUGUR_OID_LEN);
+	cobj_load(v->c, oid, name_loaded, nl);
+}
+
+int vol_new(struct agent *ag, const char *source, const char *dir, struct vol **out, enum ctl_error *cause)
+{
+	struct vol *v = xcalloc(1, sizeof(*v));
+	CLEANUP_FREE char *log = xasprintf("%s/.augur/log.db", dir);
+	int err = vol_source_parse(source, v);
+
+	*cause = AUGUR_E_SOURCE;
+	v->ag = ag;
+	v->io = ag->io;
+	v->source = xstrdup(source);
+	v->leases = xcalloc(META_SHARDS_MAX, sizeof(*v->leases));
+	if (!err)
+		err = cache_attach(ag->io, dir, &v->c, cause);
+	if (err) {
+		vol_free_strings(v);
+		free(v);
+		return err;
+	}
+	v->c->settled = on_settled;
+	v->c->settled_ctx = v;
+	if (history_open(ag->io, log, &v->h))
+		v->h = NULL;	/* said there; a log is no reason not to serve */
+	else
+		history_set_namer(v->h, name_wanted, v);
+	list_init(&v->peers);
+	list_init(&v->map_waiters);
+	list_init(&v->attach_waiters);
+	list_init(&v->walkq);
+	list_init(&v->reval_q);
+	map_init(&v->reqs, offsetof(struct req, id), sizeof(u64));
+	map_init(&v->dirs, offsetof(struct dwork, oid), AUGUR_OID_LEN);
+	map_init(&v->files, offsetof(struct fwork, oid), AUGUR_OID_LEN);
+	map_init(&v->hints, offsetof(struct hint, oid), AUGUR_OID_LEN);
+	seqs_load(v);
+	list_add_tail(&ag->vols, &v->link);
+	log_info("event=attached cache=%s source=%s stamped=%d", dir, source, v->c->stamped);
+	peers_start(v);
+	*out = v;
+	return 0;
+}
+
+struct vol_closing { struct vol *v; void (*done)(void *arg); void *arg; };
+
+static void vol_cache_closed(void *arg)
+{
+	struct vol_closing *vc = arg;
+
+	/* The rest of v is small and may still be named by answers under way: it stays. */
+	vc->v->c = NULL;
+	if (vc->done)
+		vc->done(vc->arg);
+	free(vc);
+}
+
+/* Answers under way end first (they are cancelled by peers_free), then the cache is closed. */
+void vol_close(struct vol *v, void (*done)(void *arg), void *arg)
+{
+	struct vol_closing *vc = xcalloc(1, sizeof(*vc));
+
+	vc->v = v;
+	vc->done = done;
+	vc->arg = arg;
+	list_del(&v->link);
+	if (v->m)
+		upcall_unregister(v->m);
+	v->m = NULL;
+	v->dead = true;
+	peers_free(v);
+	dir_drop_requests(v);
+	file_drop_requests(v);
+	walk_drop(v);
+	if (v->h)
+		history_close(v->h);
+	v->h = NULL;
+	cache_close(v->c, vol_cache_closed, vc);
+}
