@@ -33,7 +33,7 @@ UNIT_SRC := $(wildcard tests/unit/test_*.c)
 UNIT := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/asan/unit/%)
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
-.PHONY: help all module daemon tools check check-unit check-vm check-long demo bench style install dkms-install clean setup unit asan
+.PHONY: help all module daemon tools check check-unit check-vm check-long demo bench style install dkms-install clean setup unit asan fuzz
 
 help: ## print these targets
 	@echo "augurfs $(VERSION): make TARGET [KVER=version] [BUILD=folder]"
@@ -151,5 +151,12 @@ $(BUILD)/asan/augur: $(call objects,asan,$(AUGUR_SRC))
 unit: $(UNIT) $(BUILD)/asan/augur
 $(BUILD)/asan/unit/%: $(BUILD)/asan/tests/unit/%.o $(BUILD)/asan/libaugurd.a
 	$(call link,$(ASAN),$(PKG_LIBS) -lcmocka)
+
+# One program a target; run it on its seeds: build/fuzz/fuzz_wire -max_total_time=60 build/fuzz/corpus tests/fuzz/corpus/wire
+fuzz: $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c)) ## the fuzz targets (clang, libFuzzer), in build/fuzz/
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/flags $(DAEMON_LIB)
+	@mkdir -p $(@D) $(BUILD)/fuzz/corpus; echo "  FUZZ $@"
+	@clang -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -O1 -g $(OURFLAGS) $(PKG_CFLAGS) \
+		-o $@.$$PPID $< $(filter-out daemon/role_%,$(DAEMON_LIB)) $(PKG_LIBS) && mv $@.$$PPID $@
 
 -include $(shell find $(BUILD) -name '*.d' -not -name '.*' 2> /dev/null)

@@ -33,7 +33,7 @@
 #define NSEC		1000000000ULL
 
 /* user_data of what is not an operation of a caller; no pointer is as small. */
-enum { UD_IGNORE = 1, UD_TIMEOUT, UD_WAKE };
+enum { UD_IGNORE = 1, UD_TIMEOUT, UD_UPDATE, UD_WAKE };
 
 struct uring {
 	struct io		io;
@@ -341,7 +341,6 @@ static void arm_timeout(struct uring *u)
 {
 	u64 next = io_timers_next(&u->timers);
 	struct io_uring_sqe *sqe;
-	unsigned int flags = IORING_TIMEOUT_ABS | IORING_TIMEOUT_BOOTTIME;
 
 	if (next >= u->armed_ns)
 		return;
@@ -349,7 +348,7 @@ static void arm_timeout(struct uring *u)
 	u->ts.tv_nsec = next % NSEC;
 	sqe = get_sqe(u);
 	if (u->armed_ns == UINT64_MAX) {
-		io_uring_prep_timeout(sqe, &u->ts, 0, flags);
+		io_uring_prep_timeout(sqe, &u->ts, 0, IORING_TIMEOUT_ABS | IORING_TIMEOUT_BOOTTIME);
 		sqe->user_data = UD_TIMEOUT;
 	} else {
 		/* Fails if the old one has just fired; its completion then arms anew.  The clock is
@@ -392,6 +391,10 @@ static void complete(struct uring *u, u64 data, int res)
 		return;
 	case UD_TIMEOUT:
 		u->armed_ns = UINT64_MAX;
+		return;
+	case UD_UPDATE:
+		if (res < 0 && res != -ENOENT && res != -EALREADY)
+			log_err("event=io_uring_timeout_failed error=%d", res);
 		return;
 	case UD_WAKE:
 		arm_wake(u);

@@ -962,6 +962,44 @@ static void test_stream_cap(void **st)
 	srv_stop(&s);
 }
 
+/* Good beginnings with damaged bytes after them: whatever comes, the server lives and lets go. */
+static void test_garbage(void **st)
+{
+	struct wire_hdr h, req = { .type = WIRE_STATUS, .stream = 2, .body_len = 64 };
+	u8 buf[WIRE_HDR_LEN + 64];
+	u64 x = 1234567;
+	struct srv s;
+	int fd, i, k;
+
+	srv_start(&s, 0);
+	for (i = 0; i < 200; i++) {
+		fd = raw_connect(&s);
+		if (i % 4)
+			raw_hello(fd);
+		for (k = 0; k < 20; k++) {
+			req.stream = 2 + k;
+			memset(buf, k, sizeof(buf));
+			wire_hdr_encode(&req, buf);
+			x = x * 6364136223846793005ULL + 1442695040888963407ULL;
+			if (k == 19 - i % 10)
+				buf[(x >> 33) % (i % 2 ? WIRE_HDR_LEN : 8)] ^= 1 << (x >> 60) % 8;
+			if (send(fd, buf, sizeof(buf) - (k == 19 ? x >> 58 : 0), MSG_NOSIGNAL) < 0)
+				break;
+		}
+		io->ops->wake(io);
+		io->ops->step(io);
+		close(fd);
+	}
+	run_ms(50);
+	fd = raw_connect(&s);
+	raw_hello(fd);
+	raw_read(fd, &h);
+	assert_int_equal(h.status, 0);
+	close(fd);
+	run_ms(50);
+	srv_stop(&s);
+}
+
 /* ---- tests: a server that cheats ---- */
 
 static int raw_listen(char addr[64])
@@ -1173,6 +1211,7 @@ int main(void)
 		cmocka_unit_test(test_cut_frames),
 		cmocka_unit_test(test_stalled_reader),
 		cmocka_unit_test(test_stream_cap),
+		cmocka_unit_test(test_garbage),
 		cmocka_unit_test(test_bad_answers),
 		cmocka_unit_test(test_server_never_answers_hello),
 		cmocka_unit_test(test_lost_in_body),

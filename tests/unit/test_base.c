@@ -1,0 +1,519 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The leaf room: map, addresses, options, timers, jobs, sockets of the I/O table, databases. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/addr.h"
+#include "base/conf.h"
+#include "base/db.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#define MSEC	1000000ULL
+
+static struct io *io;
+static char dir[64];
+
+static void step_until(const bool *flag)
+{
+	u64 end = io_now(io) + 5000 * MSEC;
+
+	while (!*flag && io_now(io) < end)
+		assert_int_equal(io->ops->step(io), 0);
+	assert_true(*flag);
+}
+
+/* ---- map ---- */
+
+struct item { u32 x, key; bool in; };
+
+static void test_map(void **st)
+{
+	enum { N = 5000 };
+	struct item *it = xcalloc(N, sizeof(*it));
+	size_t i, iter = 0, seen = 0, live = 0;
+	u32 r = 1, k;
+	struct map m;
+
+	map_init(&m, offsetof(struct item, key), sizeof(u32));
+	k = 7;
+	assert_null(map_get(&m, &k));
+	assert_null(map_del(&m, &k));
+	for (i = 0; i < N; i++)
+		it[i].key = i * 2654435761U;
+	for (i = 0; i < 200000; i++) {
+		struct item *v = &it[(r = r * 1664525 + 1013904223) % N];
+
+		assert_ptr_equal(map_get(&m, &v->key), v->in ? v : NULL);
+		if (r & 0x10000)
+			assert_ptr_equal(map_put(&m, v), v->in ? v : NULL);
+		else
+			assert_ptr_equal(map_del(&m, &v->key), v->in ? v : NULL);
+		v->in = r & 0x10000;
+	}
+	for (i = 0; i < N; i++)
+		live += it[i].in;
+	assert_int_equal(m.live, live);
+	assert_true(m.cap < 16 * N);		/* tombstones do not make it grow */
+	for (struct item *v; (v = map_next(&m, &iter)); seen++) {
+		assert_true(v->in);
+		assert_ptr_equal(map_del(&m, &v->key), v);	/* allowed while walking */
+	}
+	assert_int_equal(seen, live);
+	assert_int_equal(m.live, 0);
+	map_free(&m);
+	free(it);
+}
+
+static void test_log_esc(void **st)
+{
+	char big[2000];
+
+	assert_string_equal(log_esc("a/b", 3), "a/b");
+	assert_string_equal(log_esc("a\n\"\0\xff", 5), "a\\x0a\\x22\\x00\\xff");
+	memset(big, 'x', sizeof(big));
+	assert_true(strlen(log_esc(big, sizeof(big))) < 512);
+}
+
+/* ---- addresses ---- */
+
+static void test_addr(void **st)
+{
+	static const struct { const char *in, *host, *port; } good[] = {
+		{ "h", "h", "7433" }, { "h:1", "h", "1" }, { "192.0.2.1:65535", "192.0.2.1", "65535" },
+		{ "[::1]", "::1", "7433" }, { "[2001:db8::2]:22", "2001:db8::2", "22" }, { "::1", "::1", "7433" },
+		{ "*:80", "", "80" }, { ":80", "", "80" }, { "*", "", "7433" }, { "h:007", "h", "7" },
+	};
+	static const char *const bad[] = {
+		"h:", "h:0", "h:65536", "h:1x", "h:-1", "[::1", "[]:1", "[::1]x", "[::1]:", "h: 1", "h:123456",
+	};
+	struct addr list[ADDR_LIST_MAX];
+	struct addr_text t;
+	char buf[ADDR_STR_LEN], big[400];
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(good); i++) {
+		assert_int_equal(addr_parse(good[i].in, 7433, &t), 0);
+		assert_string_equal(t.host, good[i].host);
+		assert_string_equal(t.port, good[i].port);
+	}
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		if (addr_parse(bad[i], 7433, &t) != -EINVAL)
+			fail_msg("%s was accepted", bad[i]);
+	memset(big, 'a', sizeof(big));
+	big[399] = 0;
+	assert_int_equal(addr_parse(big, 1, &t), -EINVAL);
+	assert_int_equal(addr_parse("[::1]:9", 1, &t), 0);
+	assert_int_equal(addr_resolve(&t, false, true, list), 1);
+	assert_string_equal(addr_str((struct sockaddr *)&list[0].ss, buf), "[::1]:9");
+	assert_int_equal(addr_parse("name.invalid:9", 1, &t), 0);
+	assert_int_equal(addr_resolve(&t, false, true, list), -ENOENT);
+}
+
+struct lookup { struct addr_lookup l; bool ended; int res; };
+
+static void looked_up(struct addr_lookup *l, int res)
+{
+	struct lookup *k = container_of(l, struct lookup, l);
+
+	k->ended = true;
+	k->res = res;
+}
+
+static void test_lookup(void **st)
+{
+	struct lookup a = { .l.done = looked_up }, b = { .l.done = looked_up };
+
+	addr_parse("127.0.0.1:5", 1, &a.l.text);
+	addr_parse("localhost:5", 1, &b.l.text);
+	addr_lookup_start(io, &a.l);
+	addr_lookup_start(io, &b.l);
+	assert_false(a.ended);
+	step_until(&a.ended);
+	step_until(&b.ended);
+	assert_int_equal(a.res, 1);
+	assert_true(b.res > 0);
+}
+
+/* ---- options ---- */
+
+static void test_conf(void **st)
+{
+	const char *name = "dflt", *file = NULL;
+	u64 size = 1, ms = 5;
+	bool flag = false;
+	u64 num = 3;
+	const struct conf_opt table[] = {
+		{ "name", CONF_STR, &name, 0, 0, "NAME", "a name" },
+		{ "size", CONF_SIZE, &size, 0, 1ULL << 40, "BYTES", "a size" },
+		{ "timeout-ms", CONF_MS, &ms, 10, 60000, "MS", "a time" },
+		{ "flag", CONF_BOOL, &flag, 0, 0, NULL, "a switch" },
+		{ "num", CONF_U64, &num, 1, 9, "N", "a number" },
+		{ NULL }
+	};
+	char *argv[] = { "x", "--name=abc", "--size", "4M", "--flag", "--timeout-ms=2s", "rest", NULL };
+	char *bad[] = { "x", "--siez=1", NULL }, *range[] = { "x", "--num", "10", NULL }, *miss[] = { "x", "--num", NULL };
+	char path[128], err[256];
+	FILE *f;
+	int rest;
+
+	assert_int_equal(conf_args(table, 7, argv, &rest, err, sizeof(err)), 0);
+	assert_int_equal(rest, 6);
+	assert_string_equal(name, "abc");
+	assert_int_equal(size, 4 << 20);
+	assert_int_equal(ms, 2000);
+	assert_true(flag);
+	assert_int_equal(conf_args(table, 2, bad, &rest, err, sizeof(err)), -EINVAL);
+	assert_non_null(strstr(err, "siez"));
+	assert_non_null(strstr(err, "size"));		/* the nearest good one is named */
+	assert_int_equal(conf_args(table, 3, range, &rest, err, sizeof(err)), -ERANGE);
+	assert_non_null(strstr(err, "1 to 9"));
+	assert_int_equal(conf_args(table, 2, miss, &rest, err, sizeof(err)), -EINVAL);
+
+	snprintf(path, sizeof(path), "%s/x.conf", dir);
+	f = fopen(path, "w");
+	fputs("# comment\n[augurd]\nname = from file\nnum = 7\nflag = no\n[other]\nnum = 99\n", f);
+	fclose(f);
+	assert_int_equal(conf_file(table, path, "augurd", err, sizeof(err)), 0);
+	assert_string_equal(name, "from file");
+	assert_int_equal(num, 7);
+	assert_false(flag);
+	f = fopen(path, "w");
+	fputs("[augurd]\nname = y\nbad line\n", f);
+	fclose(f);
+	assert_int_equal(conf_file(table, path, "augurd", err, sizeof(err)), -EINVAL);
+	assert_non_null(strstr(err, ":3"));
+	assert_int_equal(conf_file(table, "/nonexistent/x", "augurd", err, sizeof(err)), -ENOENT);
+	(void)file;
+}
+
+/* ---- timers and jobs ---- */
+
+struct tick { struct io_op op; int res, order; bool ended; };
+
+static int order;
+
+static void ticked(struct io_op *op, int res)
+{
+	struct tick *t = container_of(op, struct tick, op);
+
+	t->res = res;
+	t->order = order++;
+	t->ended = true;
+}
+
+static void test_timers(void **st)
+{
+	enum { N = 300 };
+	static struct tick t[N];
+	u64 now = io_now(io), last = 0;
+	int i;
+
+	order = 0;
+	memset(t, 0, sizeof(t));
+	for (i = 0; i < N; i++) {
+		t[i].op.done = ticked;
+		io->ops->timer(io, &t[i].op, now + (i * 7919 % N) * MSEC / 5 + 1);
+	}
+	for (i = 0; i < N; i += 3)
+		io->ops->cancel(io, &t[i].op);
+	assert_false(t[0].ended);	/* never inside the call */
+	while (order < N)
+		assert_int_equal(io->ops->step(io), 0);
+	assert_true(io_now(io) - now >= (N - 2) * MSEC / 5);
+	for (i = 0; i < N; i++)
+		assert_int_equal(t[i].res, i % 3 ? 0 : -ECANCELED);
+	for (i = 0; i < N; i++)		/* in the order of their deadlines */
+		for (int k = 0; k < N; k++)
+			if (i % 3 && k % 3 && t[k].order == t[i].order + 1)
+				last += (i * 7919 % N) > (k * 7919 % N);
+	assert_int_equal(last, 0);
+	/* A later timer that is replaced by an earlier one. */
+	memset(t, 0, sizeof(t[0]) * 2);
+	t[0].op.done = t[1].op.done = ticked;
+	now = io_now(io);
+	io->ops->timer(io, &t[0].op, now + 60000 * MSEC);
+	io->ops->wake(io);
+	io->ops->step(io);		/* the kernel knows of the first */
+	io->ops->timer(io, &t[1].op, now + 20 * MSEC);
+	step_until(&t[1].ended);
+	assert_in_range(io_now(io) - now, 20 * MSEC, 500 * MSEC);
+	io->ops->cancel(io, &t[0].op);
+	step_until(&t[0].ended);
+}
+
+static int sleep_job(void *arg)
+{
+	usleep(*(int *)arg * 1000);
+	return 42;
+}
+
+static void test_jobs(void **st)
+{
+	enum { N = 40 };
+	static struct tick t[N], u;
+	int ms = 5, long_ms = 150, i, cancelled = 0;
+	u64 now = io_now(io);
+
+	order = 0;
+	memset(t, 0, sizeof(t));
+	for (i = 0; i < N; i++) {
+		t[i].op.done = ticked;
+		io->ops->work(io, &t[i].op, IO_POOL_ORIGIN, sleep_job, i < 4 ? &long_ms : &ms);
+	}
+	/* The other pool is not held up by it. */
+	memset(&u, 0, sizeof(u));
+	u.op.done = ticked;
+	io->ops->work(io, &u.op, IO_POOL_LOWER, sleep_job, &ms);
+	step_until(&u.ended);
+	assert_true(io_now(io) - now < 140 * MSEC);
+	for (i = 20; i < N; i++)
+		io->ops->cancel(io, &t[i].op);
+	for (i = 0; i < N; i++) {
+		step_until(&t[i].ended);
+		cancelled += t[i].res == -ECANCELED;
+		assert_true(t[i].res == 42 || t[i].res == -ECANCELED);
+	}
+	assert_in_range(cancelled, 15, 20);
+}
+
+/* ---- sockets and files ---- */
+
+static void test_socket_and_file(void **st)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct tick acc = { .op.done = ticked }, con = { .op.done = ticked }, snd = { .op.done = ticked };
+	struct tick rcv = { .op.done = ticked }, file = { .op.done = ticked };
+	size_t big = 8 << 20, got = 0;
+	u8 *out = xmalloc(big), *in = xmalloc(big);
+	socklen_t len = sizeof(sa);
+	struct iovec iov[4];
+	char path[128];
+	int l, fd, i;
+
+	l = io->ops->listen(io, (struct sockaddr *)&sa, sizeof(sa));
+	assert_true(l >= 0);
+	getsockname(l, (struct sockaddr *)&sa, &len);
+	io->ops->accept(io, &acc.op, l);
+	io->ops->connect(io, &con.op, (struct sockaddr *)&sa, len);
+	step_until(&acc.ended);
+	step_until(&con.ended);
+	assert_true(acc.res >= 0 && con.res >= 0);
+	/* More than any socket buffer, in four pieces: short sends are taken up again. */
+	for (size_t k = 0; k < big; k++)
+		out[k] = k * 2654435761U >> 13;
+	for (i = 0; i < 4; i++)
+		iov[i] = (struct iovec){ out + i * big / 4, big / 4 };
+	io->ops->send(io, &snd.op, con.res, iov, 4);
+	while (got < big) {
+		rcv.ended = false;
+		io->ops->recv(io, &rcv.op, acc.res, in + got, big - got, min(big - got, (size_t)100000));
+		step_until(&rcv.ended);
+		assert_true(rcv.res > 0);
+		got += rcv.res;
+	}
+	step_until(&snd.ended);
+	assert_int_equal(snd.res, big);
+	assert_memory_equal(in, out, big);
+	/* close() ends what waits on the descriptor. */
+	rcv.ended = false;
+	io->ops->recv(io, &rcv.op, acc.res, in, 100, 1);
+	io->ops->wake(io);
+	io->ops->step(io);
+	io->ops->close(io, acc.res);
+	step_until(&rcv.ended);
+	assert_true(rcv.res <= 0);
+	io->ops->close(io, con.res);
+	acc.ended = false;
+	io->ops->accept(io, &acc.op, l);
+	io->ops->close(io, l);
+	step_until(&acc.ended);
+	assert_true(acc.res < 0);
+	con.ended = false;
+	io->ops->connect(io, &con.op, (struct sockaddr *)&sa, len);
+	step_until(&con.ended);
+	assert_int_equal(con.res, -ECONNREFUSED);
+	/* A file. */
+	snprintf(path, sizeof(path), "%s/f", dir);
+	fd = open(path, O_RDWR | O_CREAT, 0600);
+	io->ops->write(io, &file.op, fd, out, 5000, 100);
+	step_until(&file.ended);
+	assert_int_equal(file.res, 5000);
+	file.ended = false;
+	io->ops->read(io, &file.op, fd, in, 10000, 600);
+	step_until(&file.ended);
+	assert_int_equal(file.res, 4500);
+	assert_memory_equal(in, out + 500, 4500);
+	close(fd);
+	free(in);
+	free(out);
+}
+
+static void *waker(void *arg)
+{
+	usleep(20000);
+	io->stop = true;
+	io->ops->wake(io);
+	return NULL;
+}
+
+static void test_wake(void **st)
+{
+	pthread_t t;
+
+	pthread_create(&t, NULL, waker, NULL);
+	assert_int_equal(io_run(io), 0);	/* would wait for ever */
+	pthread_join(t, NULL);
+	io->stop = false;
+}
+
+/* ---- databases ---- */
+
+struct row { struct db_job j; int id, fail; bool ended; };
+
+static int insert(sqlite3 *sq, struct db_job *j)
+{
+	struct row *r = container_of(j, struct row, j);
+	sqlite3_stmt *s = db_stmt(sq, "INSERT INTO t(id) VALUES (?1)");
+
+	assert_non_null(s);
+	sqlite3_bind_int(s, 1, r->id);
+	if (sqlite3_step(s) != SQLITE_DONE)
+		return db_errno(sqlite3_errcode(sq));
+	return r->fail;
+}
+
+static int count_rows(sqlite3 *sq, struct db_job *j)
+{
+	sqlite3_stmt *s = db_stmt(sq, "SELECT count(*) FROM t");
+
+	return sqlite3_step(s) == SQLITE_ROW ? sqlite3_column_int(s, 0) : -EIO;
+}
+
+static void row_done(struct db_job *j, int res)
+{
+	container_of(j, struct row, j)->ended = true;
+}
+
+#define SCHEMA "CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY) STRICT"
+
+static void test_db(void **st)
+{
+	enum { N = 400 };
+	static struct row r[N];
+	struct row cnt = { .j.fn = count_rows };
+	struct db *db, *other;
+	char path[128], mark[160];
+	struct stat sb;
+	int i, fd;
+
+	snprintf(path, sizeof(path), "%s/db", dir);
+	snprintf(mark, sizeof(mark), "%s.clean", path);
+	assert_int_equal(db_open(io, path, DB_FULL, SCHEMA, 3, &db), 0);
+	assert_int_equal(stat(path, &sb), 0);
+	assert_int_equal(sb.st_mode & 0777, 0600);
+	assert_int_not_equal(access(mark, F_OK), 0);
+	assert_int_equal(db_open(io, path, DB_FULL, SCHEMA, 3, &other), -EBUSY);
+	for (i = 0; i < N; i++) {
+		r[i] = (struct row){ .j.fn = insert, .j.done = row_done, .id = i / 2, .fail = i % 8 ? 0 : -EPERM };
+		db_queue(db, &r[i].j);
+	}
+	for (i = 0; i < N; i++)
+		step_until(&r[i].ended);
+	/* Of each pair one got the id; a job that failed left nothing behind. */
+	for (i = 0; i < N; i += 2) {
+		assert_int_equal(r[i].j.res, i % 8 ? 0 : -EPERM);
+		assert_int_equal(r[i + 1].j.res, i % 8 ? -EEXIST : 0);
+	}
+	assert_int_equal(db_call(db, &cnt.j), N / 2);
+	db_close(db);
+	assert_int_equal(access(mark, F_OK), 0);
+	/* Another version is refused and left alone. */
+	assert_int_equal(db_open(io, path, DB_FULL, SCHEMA, 4, &db), -EPROTONOSUPPORT);
+	assert_int_equal(db_open(io, path, DB_NORMAL, SCHEMA, 3, &db), 0);
+	assert_int_equal(db_call(db, &cnt.j), N / 2);
+	db_close(db);
+	/* No mark and damage: found. With the mark it is believed. */
+	unlink(mark);
+	fd = open(path, O_RDWR);
+	assert_int_equal(fstat(fd, &sb), 0);
+	for (off_t o = 4096; o < sb.st_size; o += 4096)
+		assert_int_equal(pwrite(fd, "garbage garbage", 15, o), 15);
+	close(fd);
+	assert_int_equal(db_open(io, path, DB_FULL, SCHEMA, 3, &db), -EUCLEAN);
+	fd = open(path, O_RDWR | O_TRUNC);
+	assert_int_equal(write(fd, "this is no database, but it is long enough to be looked at", 58), 58);
+	close(fd);
+	assert_int_equal(db_open(io, path, DB_FULL, SCHEMA, 3, &db), -EUCLEAN);
+	assert_int_equal(db_open(io, "/nonexistent/db", DB_FULL, SCHEMA, 3, &db), -ENOENT);
+}
+
+/* What is queued when it is closed is done first. */
+static void test_db_close_drains(void **st)
+{
+	static struct row r[50];
+	struct db *db;
+	char path[128];
+	int i;
+
+	snprintf(path, sizeof(path), "%s/db2", dir);
+	assert_int_equal(db_open(io, path, DB_NORMAL, SCHEMA, 1, &db), 0);
+	for (i = 0; i < 50; i++) {
+		r[i] = (struct row){ .j.fn = insert, .j.done = row_done, .id = i };
+		db_queue(db, &r[i].j);
+	}
+	db_close(db);
+	for (i = 0; i < 50; i++)
+		assert_true(r[i].ended && !r[i].j.res);
+	db_close(NULL);
+}
+
+/* ---- frame ---- */
+
+static int setup(void **st)
+{
+	log_open("test", getenv("TEST_LOG") ? LOG_L_DEBUG : LOG_L_ERR - 1);
+	snprintf(dir, sizeof(dir), "/tmp/test_base.XXXXXX");
+	io = io_uring_new();
+	return io && mkdtemp(dir) ? 0 : -1;
+}
+
+static int teardown(void **st)
+{
+	bool never = false;
+	struct tick t = { .op.done = ticked };
+	CLEANUP_FREE char *cmd = xasprintf("rm -rf '%s'", dir);
+
+	io->ops->timer(io, &t.op, io_now(io) + 20 * MSEC);
+	step_until(&t.ended);
+	(void)never;
+	io->ops->destroy(io);
+	return system(cmd);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_map),
+		cmocka_unit_test(test_log_esc),
+		cmocka_unit_test(test_addr),
+		cmocka_unit_test(test_lookup),
+		cmocka_unit_test(test_conf),
+		cmocka_unit_test(test_timers),
+		cmocka_unit_test(test_jobs),
+		cmocka_unit_test(test_socket_and_file),
+		cmocka_unit_test(test_wake),
+		cmocka_unit_test(test_db),
+		cmocka_unit_test(test_db_close_drains),
+	};
+
+	return cmocka_run_group_tests_name("base", tests, setup, teardown);
+}
