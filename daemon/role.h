@@ -8,8 +8,9 @@
  *
  *   augurd --role agent --insecure [--netns NAME] [--ctl SOCK] [--cache DIR --source P1,P2:/VOL]
  *          [--lease-ms N] [--client-id HEX] [--log-level N] [--ready-fd N]
- *   augurd --role proxy --insecure --id ID --listen ADDR --export /VOL=DIR ... --store DIR | --join ADDR
- *          [--proxies ID=ADDR,...] [--shards N] [--seed N] [--netns NAME] [--ctl SOCK] ...
+ *   augurd --role proxy --insecure --id ID --listen ADDR --export VOL=DIR ...
+ *          --store sqlite:FILE | --store remote:ADDR [--proxies ID=ADDR,...] [--advertise ADDR]
+ *          [--shards N] [--seed N] [--netns NAME] [--ctl SOCK] ...
  */
 #ifndef AUGUR_ROLE_H
 #define AUGUR_ROLE_H
@@ -19,7 +20,7 @@
 #define ROLE_EXPORTS_MAX 16
 
 struct role_export {
-	const char	*volume;	/* "/home" */
+	const char	*volume;	/* "home"; a leading '/' is ignored */
 	const char	*dir;		/* origin directory */
 };
 
@@ -31,7 +32,7 @@ struct role_cfg {
 	const char	*ctl;		/* control socket path; default CTL_SOCK_DEFAULT */
 	u32		lease_ms;	/* proxy: leases given; agent: upper bound of what it asks, 0: the mount's */
 	int		log_level;	/* enum log_level */
-	int		ready_fd;	/* one byte is written and it is closed once serving; -1: none */
+	int		ready_fd;	/* "1\n" is written and it is closed once serving; -1: none */
 
 	/* agent */
 	const char	*cache;		/* static attach: cache directory, with source; or NULL */
@@ -44,7 +45,7 @@ struct role_cfg {
 	const char	*advertise;	/* address others dial; default: listen */
 	struct role_export exports[ROLE_EXPORTS_MAX];
 	unsigned int	nexports;
-	const char	*store;		/* directory of the embedded store (this proxy is the store), or NULL */
+	const char	*store;		/* database file of the embedded store (this proxy is the store), or NULL */
 	const char	*join;		/* address of the proxy that is the store, or NULL */
 	const char	*proxies;	/* store: the configured members ID=ADDR[,ID=ADDR...], or NULL: as they join */
 	u64		seed;		/* store: deals slots to shards and proxies */

@@ -41,7 +41,7 @@ static void joined_error(struct proxy_vol *vol, int err)
 	else if (err == -EPERM)
 		log_err("volume=%s the store (%s) does not know a proxy '%s': add it to --proxies there", vol->name,
 			store, vol->p->cfg->id);
-	else if (err == -ENODEV)
+	else if (err == -ENOENT)
 		log_err("volume=%s is not exported by the store (%s): use the same name in --export", vol->name, store);
 	else if (err == -EEXIST)
 		log_err("volume=%s the store (%s) is itself called '%s': choose another --id", vol->name, store,

@@ -62,7 +62,7 @@ static int hello_volume(struct proxy *p, struct proxy_conn *pc, const char *name
 	if (!vol) {
 		log_notice("peer=%s asks for volume '%s', which is not exported here", log_esc(pc->peer_id, strlen(pc->peer_id)),
 			   log_esc(name, strlen(name)));
-		return -ENODEV;
+		return -ENOENT;
 	}
 	if (!vol->joined)
 		return -EAGAIN;
@@ -193,7 +193,7 @@ static void do_join(struct proxy_conn *pc, struct xfer_conn *c, const struct wir
 		err = -EPERM;
 	pv = err ? NULL : proxy_find_vol(pc->p, vol.name);
 	if (!err && !pv)
-		err = -ENODEV;
+		err = -ENOENT;
 	/* Our own name comes from the command line, never from the network. */
 	if (!err && !strcmp(self.id, pc->p->cfg->id))
 		err = -EEXIST;
@@ -218,7 +218,7 @@ static void do_map(struct proxy_conn *pc, struct xfer_conn *c, const struct wire
 			vol = proxy_find_vol(pc->p, name);
 	map = vol ? origin_map(vol->origin) : NULL;
 	if (err || !vol || !map) {
-		xfer_reply(c, h->stream, h->type, WIRE_LAST, err ? -EBADMSG : vol ? -EAGAIN : -ENODEV, 0, NULL);
+		xfer_reply(c, h->stream, h->type, WIRE_LAST, err ? -EBADMSG : vol ? -EAGAIN : -ENOENT, 0, NULL);
 		return;
 	}
 	wire_out_init(&w);
@@ -259,7 +259,7 @@ static void on_request(void *ctx, struct xfer_conn *c, const struct wire_hdr *h,
 			origin_request(pc->client, h, body);
 			return;
 		}
-		xfer_reply(c, h->stream, h->type, WIRE_LAST, -ENODEV, 0, NULL);
+		xfer_reply(c, h->stream, h->type, WIRE_LAST, -ENOENT, 0, NULL);
 		return;
 	}
 	xfer_reply(c, h->stream, h->type, WIRE_LAST, -EOPNOTSUPP, 0, NULL);

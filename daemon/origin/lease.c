@@ -151,6 +151,7 @@ void origin_change(struct origin *o, u32 pu, u64 mask, const struct origin_clien
 	free(slot->name);
 	*slot = *ch;
 	slot->seq = s->seq;
+	slot->teller = skip ? skip->id : 0;
 	slot->name = ch->name ? xmemdup(ch->name, ch->name_len) : NULL;
 	if (s->seq - s->first >= ORIGIN_RING)
 		s->first = s->seq - ORIGIN_RING + 1;
@@ -209,7 +210,8 @@ static void lease_put(struct origin *o, struct origin_client *cl, struct wire_ou
 	if (own)
 		wire_put_u32(w, WF_RESET, reset);
 	for (u64 n = seq + 1; own && !reset && n <= s->seq; n++)
-		change_put(w, WF_INVAL, i, &s->ring[n % ORIGIN_RING]);
+		if (s->ring[n % ORIGIN_RING].teller != cl->id)
+			change_put(w, WF_INVAL, i, &s->ring[n % ORIGIN_RING]);
 	if (wire_nest_end(w, mark)) {	/* too much to tell: RESET says it all */
 		w->len = start;
 		bit_set(cl->reset, i);
