@@ -153,10 +153,15 @@ $(BUILD)/asan/unit/%: $(BUILD)/asan/tests/unit/%.o $(BUILD)/asan/libaugurd.a
 	$(call link,$(ASAN),$(PKG_LIBS) -lcmocka)
 
 # One program a target; run it on its seeds: build/fuzz/fuzz_wire -max_total_time=60 build/fuzz/corpus tests/fuzz/corpus/wire
+FUZZFLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
 fuzz: $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c)) ## the fuzz targets (clang, libFuzzer), in build/fuzz/
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(BUILD)/flags $(DAEMON_LIB)
-	@mkdir -p $(@D) $(BUILD)/fuzz/corpus; echo "  FUZZ $@"
-	@clang -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -O1 -g $(OURFLAGS) $(PKG_CFLAGS) \
-		-o $@.$$PPID $< $(filter-out daemon/role_%,$(DAEMON_LIB)) $(PKG_LIBS) && mv $@.$$PPID $@
+$(BUILD)/fuzz/obj/%.o: CC = clang
+$(BUILD)/fuzz/obj/%.o: %.c $(BUILD)/flags
+	$(call compile,$(FUZZFLAGS) -fsanitize=fuzzer-no-link)
+$(BUILD)/fuzz/obj/libaugurd.a: $(call objects,fuzz/obj,$(DAEMON_LIB)) $(BUILD)/sources
+	$(archive)
+$(BUILD)/fuzz/%: CC = clang
+$(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%.o $(BUILD)/fuzz/obj/libaugurd.a
+	$(call link,$(FUZZFLAGS) -fsanitize=fuzzer,$(PKG_LIBS))
 
 -include $(shell find $(BUILD) -name '*.d' -not -name '.*' 2> /dev/null)

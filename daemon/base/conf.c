@@ -74,12 +74,12 @@ static int unknown(const struct conf_opt *t, const char *name, char *err, size_t
 
 struct unit { const char *name; u64 by; };
 static const struct unit sizes[] = {
-	{ "", 1 }, { "K", 1 << 10 }, { "M", 1 << 20 }, { "G", 1 << 30 }, { "T", 1ULL << 40 }, { NULL }
+	{ "", 1 }, { "K", 1 << 10 }, { "M", 1 << 20 }, { "G", 1 << 30 }, { "T", 1ULL << 40 }, { NULL, 0 }
 };
 static const struct unit times[] = {
-	{ "", 1 }, { "ms", 1 }, { "s", 1000 }, { "m", 60 * 1000 }, { "h", 3600 * 1000 }, { NULL }
+	{ "", 1 }, { "ms", 1 }, { "s", 1000 }, { "m", 60 * 1000 }, { "h", 3600 * 1000 }, { NULL, 0 }
 };
-static const struct unit plain[] = { { "", 1 }, { NULL } };
+static const struct unit plain[] = { { "", 1 }, { NULL, 0 } };
 
 static int parse_number(const char *s, const struct unit *u, u64 *out)
 {
