@@ -197,8 +197,9 @@ static int start_store(struct proxy *p, struct meta_store_cfg *mc)
 	}
 	err = meta_db_open(p->io, p->cfg->store, &p->db);
 	if (err)
-		log_err("--store sqlite:%s: cannot be opened: %s; its directory must exist and be writable",
-			p->cfg->store, strerror(-err));
+		log_err("--store sqlite:%s: cannot be opened: %s; %s", p->cfg->store, strerror(-err),
+			err == -EBUSY ? "stop the augurd that uses it, or name another file" :
+			"its directory must exist and be writable");
 	return err;
 }
 

@@ -4,6 +4,7 @@
  * descriptor, so that handle, stat, link target and xattrs belong to one inode whatever
  * happens to its name meanwhile.  Worker threads; no shared state.
  */
+#include <sched.h>
 #include <stdio.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -128,6 +129,14 @@ static int xattr_add(struct origin_entry *ent, const char *proc, const char *nam
 	return 0;
 }
 
+static __thread bool in_proc_fd;
+
+void origin_worker_enter(void)
+{
+	if (!in_proc_fd && !unshare(CLONE_FS))
+		in_proc_fd = !chdir("/proc/self/fd");
+}
+
 /* Through /proc/self/fd, whose link is the descriptor itself: O_PATH has no fgetxattr. */
 static int xattrs_fill(struct origin_entry *ent, int fd)
 {
@@ -135,7 +144,7 @@ static int xattrs_fill(struct origin_entry *ent, int fd)
 	ssize_t n;
 	int err = 0;
 
-	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	snprintf(proc, sizeof(proc), "%s%d", in_proc_fd ? "" : "/proc/self/fd/", fd);
 	n = listxattr(proc, small, sizeof(small));
 	if (n < 0 && errno == ERANGE) {
 		names = xmalloc(65536);

@@ -182,6 +182,7 @@ static int list_step(void *arg)
 	struct list_job *l = arg;
 	int err = 0;
 
+	origin_worker_enter();
 	if (l->fd < 0)
 		err = list_open(l);
 	if (err)

@@ -112,6 +112,12 @@ u32 origin_pu(const struct origin_export *ex, const struct origin_loc *loc, cons
 int origin_entry_fill(const struct origin_export *ex, EVP_MAC_CTX *mac, struct origin_entry *ent, int fd,
 		      const u8 *dir, const char *name, size_t len);
 void origin_entry_free(struct origin_entry *ent);
+/*
+ * Gives this worker a current directory of its own, /proc/self/fd: xattrs of an O_PATH
+ * descriptor then cost one step instead of four.  Only on pool threads: nothing on them uses
+ * relative paths.
+ */
+void origin_worker_enter(void);
 
 /* ---- interest.c ---- */
 /* What an object was when it was served: given back by workers, kept as interest. */
