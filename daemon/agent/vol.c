@@ -21,9 +21,9 @@ int vol_source_parse(const char *source, struct vol *v)
 
 	if (!sep || sep == source)
 		return -EINVAL;
-	if (strlen(sep + 1) < 2 || strlen(sep + 1) >= sizeof(v->volume))
+	if (!sep[2] || strlen(sep + 2) >= sizeof(v->volume))
 		return -EINVAL;
-	strcpy(v->volume, sep + 1);
+	strcpy(v->volume, sep + 2);
 	for (p = source; p < sep; p = next + 1) {
 		next = memchr(p, ',', sep - p);
 		if (!next)

@@ -188,9 +188,9 @@ daemon_start() {
 	local name=$1 pid word; shift
 	rm -f "$RUN/$name.ready"; mkfifo "$RUN/$name.ready"
 	printf '$ %s\n' "$*" >> "$RUN/$name.log"
-	"$@" --ready-fd 9 9<> "$RUN/$name.ready" >> "$RUN/$name.log" 2>&1 < /dev/null & pid=$!
+	exec {_ready}<> "$RUN/$name.ready"	# open before the daemon is: a pipe nobody has open forgets what was written
+	"$@" --ready-fd 9 9<> "$RUN/$name.ready" {_ready}>&- >> "$RUN/$name.log" 2>&1 < /dev/null & pid=$!
 	echo "$pid" > "$RUN/$name.pid"
-	exec {_ready}<> "$RUN/$name.ready"
 	local i
 	for ((i = 0; i < 600; i++)); do
 		! read -r -n 1 -t 0.1 word <&"$_ready" || break
