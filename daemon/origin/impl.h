@@ -55,6 +55,7 @@ struct origin_interest {
 	u64	mask;			/* clients that asked for it */
 	u32	pu, mode;
 	bool	checking;		/* queued for a look */
+	bool	vague;			/* the next look tells a change, whatever the tag says */
 	s32	type;
 	u32	len;
 	u8	handle[];
@@ -98,7 +99,8 @@ struct origin {
 	u64		events[ORIGIN_EVENTS];	/* first half of the oid, by number */
 	struct origin_watch *watch;
 
-	struct wire_out	root_entry;	/* body of the root's entry field */
+	struct wire_out	root_entry;	/* the root's entry field, for HELLO */
+	struct origin_seen root_seen;	/* the same state */
 };
 
 /* Head of every job that serves a request. */
@@ -171,6 +173,7 @@ void origin_watch_stop(struct origin *o);
 /* Has a worker compare the object with its tag soon. */
 void origin_watch_check(struct origin *o, struct origin_interest *in);
 void origin_root_refresh(struct origin *o);
+void origin_root_note(struct origin_client *cl);	/* HELLO told it of the root */
 
 /* What getdents64 fills in. */
 struct linux_dirent64 {

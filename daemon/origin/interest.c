@@ -114,6 +114,7 @@ void origin_interest_note(struct origin_client *cl, const struct origin_seen *se
 			origin_interest_changed(o, in, s->tag, false, cl);
 		in->pu = s->loc.pu;
 		in->mode = s->mode;
+		in->vague |= s->vague;
 		in->mask |= 1ULL << cl->slot;
 		if (missed_event(o, s->loc.oid, since_event))
 			origin_watch_check(o, in);

@@ -54,7 +54,8 @@ static void seen_add(struct list_job *l, const struct origin_entry *ent, bool va
 	}
 	s = &l->seen[l->nseen++];
 	s->loc = ent->loc;
-	s->tag = vague ? ~ent->st.tag : ent->st.tag;
+	s->tag = ent->st.tag;
+	s->vague = vague;
 	s->mode = ent->st.stx.stx_mode;
 }
 

@@ -125,6 +125,7 @@ struct origin_seen {
 	struct origin_loc loc;
 	u64	tag;
 	u32	mode;
+	bool	vague;			/* young: may change and keep this tag */
 };
 
 struct origin;

@@ -135,6 +135,7 @@ struct origin_client *origin_client_new(struct origin *o, struct xfer_conn *c)
 	wire_out_init(&cl->push);
 	xfer_conn_get(c);
 	list_add_tail(&o->clients, &cl->link);
+	origin_root_note(cl);
 	return cl;
 }
 

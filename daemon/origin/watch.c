@@ -102,11 +102,13 @@ static void check_result(struct origin *o, const struct check_item *it)
 
 	if (!in || in->tag != it->tag)
 		return;		/* settled meanwhile */
-	if (it->status == -ESTALE || it->status == -ENOENT)
+	if (it->status == -ESTALE || it->status == -ENOENT) {
 		origin_interest_changed(o, in, 0, true, NULL);
-	else if (!it->status && it->now != it->tag)
-		/* A young directory: a further change would leave the tag as it is. */
-		origin_interest_changed(o, in, it->young ? ~it->now : it->now, false, NULL);
+	} else if (!it->status && (it->now != it->tag || in->vague)) {
+		/* While a directory is young a further change would leave the tag as it is. */
+		in->vague = it->young;
+		origin_interest_changed(o, in, it->now, false, NULL);
+	}
 }
 
 static void check_done(struct io_op *op, int res)
@@ -369,6 +371,17 @@ static int root_look(void *arg)
 	return origin_entry_fill(&w->o->ex, w->root_mac, &w->root, w->o->ex.root_fd, NULL, NULL, 0);
 }
 
+static void root_keep(struct origin_watch *w)
+{
+	struct origin *o = w->o;
+
+	o->root_entry.len = 0;
+	wire_put_entry(&o->root_entry, WF_ROOT, &w->root.e);
+	o->root_seen.loc = w->root.loc;
+	o->root_seen.tag = w->root.st.tag;
+	o->root_seen.mode = w->root.st.stx.stx_mode;
+}
+
 static void root_done(struct io_op *op, int res)
 {
 	struct origin_watch *w = container_of(op, struct origin_watch, root_op);
@@ -381,8 +394,7 @@ static void root_done(struct io_op *op, int res)
 		log_err("the export's root cannot be read: %s", strerror(-res));
 		return;
 	}
-	w->o->root_entry.len = 0;
-	wire_put_entry(&w->o->root_entry, WF_ROOT, &w->root.e);
+	root_keep(w);
 }
 
 /* The entry that HELLO hands out; taken anew for the next one. */
@@ -394,6 +406,23 @@ void origin_root_refresh(struct origin *o)
 		return;
 	w->root_op.done = root_done;
 	o->io->ops->work(o->io, &w->root_op, IO_POOL_ORIGIN, root_look, w);
+}
+
+/* What HELLO handed out may be old by now: then the next look tells the client, too. */
+void origin_root_note(struct origin_client *cl)
+{
+	struct origin *o = cl->o;
+	struct origin_interest *in = origin_interest_get(o, o->root_seen.loc.oid);
+
+	if (!in) {
+		origin_interest_note(cl, &o->root_seen, 1, o->event_no);
+		return;
+	}
+	in->mask |= 1ULL << cl->slot;
+	if (in->tag != o->root_seen.tag) {
+		in->vague = true;
+		origin_watch_check(o, in);
+	}
 }
 
 /* ---- start and stop ---- */
@@ -410,7 +439,7 @@ int origin_watch_start(struct origin *o)
 	err = root_look(w);	/* once, at the start, waited for */
 	if (err)
 		return err;
-	wire_put_entry(&o->root_entry, WF_ROOT, &w->root.e);
+	root_keep(w);
 	w->fan_fd = o->cfg.no_fanotify ? -EPERM : events_open(o);
 	if (w->fan_fd >= 0) {
 		w->buf = xmalloc(EVENT_BUF);
