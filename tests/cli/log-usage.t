@@ -1,5 +1,5 @@
 $ augur log -n x
-augur log: -n takes a number (AUGUR_E_USAGE)
+augur log: -n takes a number from 1 to 10000 (AUGUR_E_USAGE)
   try: augur log --help
 ? 2
 $ augur log /nowhere

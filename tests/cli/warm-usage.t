@@ -8,7 +8,7 @@ augur warm: --depth is a number from 0 to 1000 (AUGUR_E_USAGE)
 ? 2
 $ augur warm -f nolist
 augur warm: nolist: No such file or directory (AUGUR_E_USAGE)
-  try: see augur VERB --help
+  try: augur warm --help
 ? 1
 $ augur warm /a
 augur warm: augurd does not answer at TMP/ctl: No such file or directory (AUGUR_E_DAEMON_DOWN)

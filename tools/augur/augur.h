@@ -129,6 +129,8 @@ size_t mounts_read(struct mount *m);
 /* By mount point (or a path below it), or by id; NULL if none or, for an id, not known. */
 const struct mount *mount_find(const struct mount *m, size_t n, const char *arg);
 bool module_is_loaded(void);
+/* Version of its interface to the daemon, "MAJOR.MINOR": 0 or -ENODATA. */
+int module_abi(char *out, size_t cap);
 /* One value of /sys/fs/augurfs/<id>/<file>: 0 or -errno; the newline is cut. */
 int sysfs_get(unsigned long long id, const char *file, char *out, size_t cap);
 long long sysfs_get_int(unsigned long long id, const char *file, long long def);

@@ -57,7 +57,7 @@ static void first_line(const char *path, char *out, size_t cap)
 static void check_module(struct checkup *c)
 {
 	struct utsname un;
-	char version[64];
+	char version[64], abi[32];
 
 	uname(&un);
 	if (!module_is_loaded()) {
@@ -70,7 +70,8 @@ static void check_module(struct checkup *c)
 		check_add(c, CHECK_WARN, "module", "install the same version of augurfs-dkms and augur, reload the module",
 			  "version %s, this command is %s", version, AUGUR_BUILD_VERSION);
 	else
-		check_add(c, CHECK_OK, "module", "", "loaded%s%s, kernel %s", version[0] ? ", version " : "", version, un.release);
+		check_add(c, CHECK_OK, "module", "", "loaded%s%s%s%s, kernel %s", version[0] ? ", version " : "", version,
+			  module_abi(abi, sizeof(abi)) ? "" : ", interface ", abi, un.release);
 }
 
 static void check_io_uring(struct checkup *c)

@@ -12,6 +12,7 @@
 #include "augur.h"
 
 #define LIMIT_DEF 20
+#define LIMIT_MAX 10000		/* what augurd gives at once */
 
 struct log { struct augur *a; long long rows; };
 
@@ -41,10 +42,25 @@ static const char *session_text(json_t *row)
 	return buf;
 }
 
+/* A range; of a close, how much was read in how many reads. */
+static const char *range_text(json_t *row)
+{
+	long long off = json_int(row, "off", 0), len = json_int(row, "len", 0);
+	static char buf[64];
+
+	if (!strcmp(json_str(row, "op", ""), "close"))
+		snprintf(buf, sizeof(buf), "%s in %lld", human_bytes((unsigned long long)off), len);
+	else if (len)
+		snprintf(buf, sizeof(buf), "%lld+%lld", off, len);
+	else
+		return "-";
+	return buf;
+}
+
 static int on_line(void *ctx, const char *kind, json_t *row)
 {
 	struct log *l = ctx;
-	char range[48] = "-", cost[24] = "-";
+	char cost[24] = "-";
 
 	if (strcmp(kind, "row"))
 		return 0;
@@ -53,13 +69,11 @@ static int on_line(void *ctx, const char *kind, json_t *row)
 		json_line(json_pack("{s:O}", "row", row));
 		return 0;
 	}
-	if (json_object_get(row, "len"))
-		snprintf(range, sizeof(range), "%lld+%lld", json_int(row, "off", 0), json_int(row, "len", 0));
 	if (json_int(row, "latency_us", 0) > 0)
 		snprintf(cost, sizeof(cost), "%.1fms", (double)json_int(row, "latency_us", 0) / 1000);
 	printf("%s  %-16.16s %-8.8s %-16s %10s  %s", clock_text(json_int(row, "time", -1)), session_text(row),
-	       printable(json_str(row, "op", "?")), range, cost, printable(json_str(row, "path", "?")));
-	if (json_object_get(row, "comm"))
+	       printable(json_str(row, "op", "?")), range_text(row), cost, printable(json_str(row, "path", "?")));
+	if (json_str(row, "comm", "")[0])
 		printf("  (%s %lld)", printable(json_str(row, "comm", "?")), json_int(row, "pid", 0));
 	putchar('\n');
 	fflush(stdout);
@@ -81,19 +95,39 @@ static int finish(struct log *l, json_t *ans)
 	return RC_OK;
 }
 
+/* Without a name there must be only one mount, or none: then augurd knows what is meant. */
+static const struct mount *pick(struct augur *a, const struct mount *m, size_t n, const char *arg)
+{
+	const struct mount *hit = NULL;
+	size_t i;
+
+	if (arg) {
+		hit = mount_find(m, n, arg);
+		if (!hit || !hit->id)
+			fault_set(&a->fault, AUGUR_E_NOT_MOUNTED, ENOENT,
+				  "%s is neither in an augurfs mount nor the id of one", printable(arg));
+		return hit;
+	}
+	for (i = 0; i < n; i++) {
+		if (!m[i].id || m[i].again)
+			continue;
+		if (hit)
+			fault_set(&a->fault, AUGUR_E_USAGE, EINVAL, "several volumes are mounted (%s, %s): name one",
+				  printable(hit->point), printable(m[i].point));
+		hit = &m[i];
+	}
+	return hit;
+}
+
 static int add_mount(struct augur *a, json_t *req, const char *arg)
 {
 	struct mount *m = xcalloc(MOUNTS_MAX, sizeof(*m));
-	size_t n = mounts_read(m);
-	const struct mount *hit = mount_find(m, n, arg);
+	const struct mount *hit = pick(a, m, mounts_read(m), arg);
 
 	if (hit && hit->id)
 		json_object_set_new(req, "mount", json_integer((json_int_t)hit->id));
-	else
-		fault_set(&a->fault, AUGUR_E_NOT_MOUNTED, ENOENT, "%s is neither in an augurfs mount nor the id of one",
-			  printable(arg));
 	free(m);
-	return hit && json_object_get(req, "mount") ? 0 : -ENOENT;
+	return a->fault.code ? -ENOENT : 0;
 }
 
 int cmd_log(struct augur *a, int argc, char **argv)
@@ -113,14 +147,14 @@ int cmd_log(struct augur *a, int argc, char **argv)
 			follow = true;
 			continue;
 		}
-		limit = c == 'n' ? strtoll(optarg, &end, 10) : -1;
-		if (limit < 0 || *end || limit > 10000000)
-			return usage_error(a, c == 'n' ? "-n takes a number" : "unknown option");
+		limit = c == 'n' ? strtoll(optarg, &end, 10) : 0;
+		if (limit < 1 || *end || limit > LIMIT_MAX)
+			return usage_error(a, c == 'n' ? "-n takes a number from 1 to 10000" : "unknown option");
 	}
 	if (argc - optind > 1)
 		return usage_error(a, "one mount at most");
 	req = json_pack("{s:I,s:b}", "limit", (json_int_t)limit, "follow", follow);
-	if (optind < argc && add_mount(a, req, argv[optind])) {
+	if (add_mount(a, req, optind < argc ? argv[optind] : NULL)) {
 		json_decref(req);
 		return fault_report(a, RC_FAILED);
 	}

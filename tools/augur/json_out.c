@@ -34,6 +34,8 @@ int fault_report(struct augur *a, int rc)
 	struct fault *f = &a->fault;
 	json_t *obj;
 
+	if (a->verb && f->code && !strcmp(f->code, causes[AUGUR_E_USAGE].name))
+		snprintf(f->hint, sizeof(f->hint), "augur %s --help", a->verb->name);
 	if (!a->json) {
 		fflush(stdout);
 		fprintf(stderr, "augur%s%s: %s (%s)\n", a->verb ? " " : "", a->verb ? a->verb->name : "",

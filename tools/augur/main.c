@@ -27,7 +27,7 @@ const struct verb verbs[] = {
 	  "      --check       fetch nothing: say which of the named objects are here\n",
 	  { "augur warm /mnt/src", "git ls-files | augur warm -f -", "augur warm --check /mnt/data.bin" }, cmd_warm },
 	{ "log", "[-f] [-n N] [MOUNT]", "the recorded accesses, newest last",
-	  "  -n, --lines N     so many rows (default: 20)\n"
+	  "  -n, --lines N     so many rows, at most 10000 (default: 20)\n"
 	  "  -f, --follow      go on with new ones until interrupted\n",
 	  { "augur log", "augur log -f /mnt", "augur log -n 1000 --json" }, cmd_log },
 	{ "abort", "MOUNT|ID", "end every wait of a mount, for good; then unmount it", "",
@@ -77,8 +77,7 @@ int usage_error(struct augur *a, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	fault_set(&a->fault, AUGUR_E_USAGE, EINVAL, "%s", text);
-	snprintf(a->fault.hint, sizeof(a->fault.hint), a->verb ? "augur %s --help" : "augur --help",
-		 a->verb ? a->verb->name : "");
+	strcpy(a->fault.hint, "augur --help");
 	return fault_report(a, RC_USAGE);
 }
 

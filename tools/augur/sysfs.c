@@ -28,6 +28,21 @@ bool module_is_loaded(void)
 	return access(sysfs_dir(), F_OK) == 0;
 }
 
+int module_abi(char *out, size_t cap)
+{
+	char path[PATH_MAX];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/features/abi_version", sysfs_dir());
+	f = fopen(path, "re");
+	out[0] = '\0';
+	if (f && fgets(out, (int)cap, f))
+		out[strcspn(out, "\n")] = '\0';
+	if (f)
+		fclose(f);
+	return out[0] ? 0 : -ENODATA;
+}
+
 static int sysfs_open(unsigned long long id, const char *file, int flags)
 {
 	char path[PATH_MAX];

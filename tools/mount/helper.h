@@ -33,6 +33,7 @@ struct request {
 	size_t nopts;
 	unsigned int timeout_ms;
 	bool fake, sloppy, verbose, remount;
+	bool rw;			/* asked for; see opts.c */
 };
 
 /* Prints "mount.augurfs: ..." and, if @hint is not NULL, a second line "  try: ...". */

@@ -95,8 +95,11 @@ int module_load(const struct request *rq)
 	return EX_FAIL;
 }
 
-/* Prints what the kernel wrote into the context; true if there was anything. */
-static bool log_print(int fd, bool *unknown_param)
+/*
+ * Prints what the kernel wrote into the context; true if there was anything.  With @unknown,
+ * a line about an option that nobody knows sets it and is not printed.
+ */
+static bool log_print(int fd, bool *unknown)
 {
 	char buf[1024];
 	bool any = false;
@@ -109,8 +112,8 @@ static bool log_print(int fd, bool *unknown_param)
 		buf[strcspn(buf, "\n")] = '\0';
 		if (strchr("ewi", buf[0]) && buf[1] == ' ')
 			text += 2;
-		if (unknown_param && strstr(text, "Unknown parameter"))
-			*unknown_param = true;
+		if (unknown && (strcasestr(text, "unknown parameter") || strcasestr(text, "unknown option")))
+			*unknown = true;
 		else
 			say(NULL, "kernel: %s", text);
 		any = true;
@@ -153,8 +156,10 @@ static int config_one(const struct request *rq, int fd, const char *key, const c
 	log_print(fd, &unknown);
 	if (unknown && rq->sloppy)
 		return 0;
-	say("see mount.augurfs(8) for the options", unknown ? "unknown option '%s'" : "option '%s' refused: %s",
-	    key, strerror(err));
+	if (unknown)
+		say("see mount.augurfs(8) for the options", "unknown option '%s'", key);
+	else
+		say("see mount.augurfs(8) for the options", "option '%s' refused: %s", key, strerror(err));
 	return EX_FAIL;
 }
 

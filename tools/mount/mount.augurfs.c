@@ -114,6 +114,10 @@ static int carry_out(struct request *rq)
 		say("run it as root", "only root may mount");
 		return EX_USAGE_;
 	}
+	if (rq->remount && rq->rw) {
+		say("mount -o remount,ro,...", "volumes are read-only for now; a remount with rw is refused");
+		return EX_FAIL;
+	}
 	if (rq->remount)
 		return kernel_mount(rq);
 	ret = module_load(rq);

@@ -14,16 +14,15 @@
 #include <sys/mount.h>
 #include "helper.h"
 
-enum { OPT_IGNORE, OPT_SET, OPT_CLEAR, OPT_ATIME, OPT_SB };
+enum { OPT_IGNORE, OPT_SET, OPT_CLEAR, OPT_ATIME, OPT_SB, OPT_RO, OPT_RW };
 
 static const struct flag_opt {
 	const char *name;
 	int act;
 	unsigned long attr;
 } flag_opts[] = {
-	{ "ro", OPT_SET, MOUNT_ATTR_RDONLY },
-	/* mount(8) says rw when nobody did; the module is read-only for now */
-	{ "rw", OPT_IGNORE, 0 },
+	/* mount(8) says rw when nobody did, so only a remount takes it for a wish */
+	{ "ro", OPT_RO, 0 }, { "rw", OPT_RW, 0 },
 	{ "nosuid", OPT_SET, MOUNT_ATTR_NOSUID },	{ "suid", OPT_CLEAR, MOUNT_ATTR_NOSUID },
 	{ "nodev", OPT_SET, MOUNT_ATTR_NODEV },		{ "dev", OPT_CLEAR, MOUNT_ATTR_NODEV },
 	{ "noexec", OPT_SET, MOUNT_ATTR_NOEXEC },	{ "exec", OPT_CLEAR, MOUNT_ATTR_NOEXEC },
@@ -61,6 +60,8 @@ static int flag_apply(struct request *rq, const char *name)
 			rq->attr &= ~f->attr;
 		else if (f->act == OPT_ATIME)
 			rq->attr = (rq->attr & ~(unsigned long)MOUNT_ATTR__ATIME) | f->attr;
+		else if (f->act == OPT_RO || f->act == OPT_RW)
+			rq->rw = f->act == OPT_RW;
 		return f->act == OPT_SB ? -EAGAIN : 0;
 	}
 	return -ENOENT;
