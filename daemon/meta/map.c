@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+// SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The map: slot -> shard -> proxy, how it is dealt at first, and its form on the wire.  A
  * published map is immutable; holders share it by reference count.  Loop thread only.

@@ -6,9 +6,6 @@
  * every request must be answered by exactly one last frame.
  *
  * Input: one byte of type, with the top bit to put a valid object in front; then the body.
- *
- *   clang -g -O1 -fsanitize=fuzzer,address,undefined ... tests/fuzz/fuzz_request.c \
- *	daemon/{origin,place,wire,meta/map}*.c daemon/base/{mem,log}.c kmod/common/record.c
  */
 #include <stdio.h>
 #include <sys/stat.h>
@@ -107,6 +104,9 @@ static void drain(void)
 
 /* ---- the export ---- */
 
+/* Workers have a current directory of their own (origin_worker_enter); here they are us. */
+static int home_fd, proc_fd;
+
 static struct io io = { .ops = &ops };
 static struct origin *origin;
 static struct origin_client *client;
@@ -143,6 +143,8 @@ static void start(void)
 	char why[256], path[64];
 
 	log_open("fuzz", LOG_L_ERR);
+	home_fd = open(".", O_PATH | O_DIRECTORY);
+	proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY);
 	if (!mkdtemp(dir))
 		abort();
 	snprintf(path, sizeof(path), "%s/file", dir);
@@ -208,7 +210,11 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	w.len += size - 1;
 	lasts = 0;
 	origin_request(client, &h, (struct wire_in){ w.buf, w.buf + w.len });
+	if (fchdir(proc_fd))
+		abort();
 	drain();
+	if (fchdir(home_fd))
+		abort();
 	if (lasts != 1 || origin->jobs || client->refs != 1)
 		abort();
 	free(w.buf);
