@@ -168,7 +168,8 @@ struct augur_file {
 	u64		bytes, reads, next_off, seq_reads, miss_us, miss_bytes;
 	u64		run_off;	/* start of the present sequential run; event.c */
 	u32		jumps;		/* runs so far; event.c */
-	u64		ra_want;	/* read-ahead hint to send with the next miss, bytes */
+	/* read-ahead, file.c: where the last read ended, and how much the next miss asks for */
+	u64		ra_next, ra_want;
 };
 
 /*

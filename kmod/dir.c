@@ -170,13 +170,11 @@ static bool serve_stale(struct augur_sb *asb, const struct found *f)
 /* Asks the daemon for the name: 1 look again, 0 @f says it all, or -errno. */
 static int ask(struct augur_sb *asb, struct inode *dir, const struct qstr *name, struct found *f)
 {
-	unsigned int rp = 0;
 	int err;
 
 	augur_event_dir(dir, AUGUR_EV_LOOKUP_MISS);
-	err = augur_upcall_lookup(dir, name, &rp);
-	if (rp & AUGUR_RP_COMPLETE)
-		augur_mark_populated(dir);
+	/* "All names are here" was noted with the reply: now an INVAL may already undo it. */
+	err = augur_upcall_lookup(dir, name, NULL);
 	if (err && err != -ENOENT && serve_stale(asb, f))
 		return 0;
 	drop_found(f);

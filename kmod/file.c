@@ -115,7 +115,6 @@ static int augur_release(struct inode *inode, struct file *file)
 
 /* -------- read -------- */
 
-/* The summary of this open, then the record of the read, which gets to know of a jump. */
 static void account_read(struct inode *inode, struct augur_file *af, loff_t pos, size_t bytes,
 			 unsigned int evf)
 {
@@ -123,20 +122,14 @@ static void account_read(struct inode *inode, struct augur_file *af, loff_t pos,
 
 	augur_stat_inc(asb, reads);
 	augur_stat_add(asb, read_bytes, bytes);
-	if (pos == af->next_off) {
-		af->seq_reads++;
-		evf |= AUGUR_EVF_SEQ;
-	}
-	af->reads++;
-	af->bytes += bytes;
-	af->next_off = pos + bytes;
+	af->ra_next = pos + bytes;
 	augur_event_read(inode, af, pos, bytes, evf);
 }
 
 /* How much from @pos a miss should bring: twice as much each time while reads follow on. */
 static u64 miss_want(struct augur_file *af, loff_t pos, unsigned int *flags)
 {
-	if (pos != af->next_off || !af->ra_want) {
+	if (pos != af->ra_next || !af->ra_want) {
 		af->ra_want = WANT_MIN;
 	} else {
 		af->ra_want = min(af->ra_want * 2, WANT_MAX);
