@@ -21,7 +21,8 @@
  *           SHARD* { SHARD_ID u32, EPOCH u64, PROXY_ID str }, PROXY* { PROXY_ID str, ADDR str,
  *           STATE u32 } }
  *  LIST     { OID, LOCATOR } -> ENTRIES frames { ENTRY* }, LAST { SEQ u64, DIR entry }.
- *           The whole directory, entries with attributes, in one round trip.
+ *           The whole directory, entries with attributes, in one round trip.  Tag 0 in DIR:
+ *           it changed meanwhile or may still change unseen; do not take it as complete.
  *  LOOKUP   { OID, LOCATOR, NAME, MAX u32 } -> as LIST with only that entry; or, if the
  *           directory has at most MAX names, all of them and COMPLETE u32 1 in the last
  *           frame.  status -ENOENT: no such name (the entries may still come).
@@ -29,15 +30,19 @@
  *           the header), LAST { SIZE u64, VERSION, TAG }.  -ESTALE with { VERSION, TAG } if
  *           (VERSION, TAG) is not what the owner has (0, 0 asks for whatever is current).
  *  BATCH    { ITEM* { OID, LOCATOR, VERSION, TAG, LEN } } -> for each item DATA frames
- *           (aux in the header: item number) and a DONE frame (aux, status), then LAST.
- *           Items are small files, whole.
+ *           (aux in the header: item number) and a DONE frame (aux, status; { SIZE, VERSION,
+ *           TAG } of what was served or of what is there now), then LAST.  Items are small
+ *           files, whole; -EFBIG: one has grown beyond WIRE_BATCH_FILE_MAX.
  *  REVAL    { ITEM* { OID, LOCATOR, VERSION, TAG } } -> { ITEM* { OID, STATUS s32, [ENTRY] } }
+ *           -ESTALE: changed, with the entry of now; -ENOENT: gone; -EREMCHG: not ours.
  *  LEASE    { ITEM* { SHARD_ID u32, SEQ u64 (last seen) } } -> { ITEM* { SHARD_ID, SEQ,
  *           STATUS, RESET u32, INVAL* } }: the changes since, or RESET, and the lease counts
  *           from the sending of this request.
  *  INVAL    stream 0, owner to agent { ITEM* { SHARD_ID, SEQ, KIND u32 (AUGUR_INVAL_*), OID,
  *           [PARENT_OID, NAME] } }
- *  JOIN     proxy to store { VOLUME, PROXY_ID, ADDR, ROOT entry } -> { VOLUME_ID, KEY, MAP as above }
+ *  JOIN     proxy to store { VOLUME, PROXY_ID, ADDR, ROOT entry: its oid is made for volume id
+ *           zero } -> { VOLUME_ID, KEY, OID* (split directories) }.  -EXDEV: other handles than
+ *           the store's; -EPERM: not a member.  The map is asked for by MAP (-EAGAIN: none yet).
  *  STATUS   {} -> { JSON str }
  *  PING     {} -> {}
  *  GOODBYE  stream 0: no more requests are taken; the peer re-dials.
