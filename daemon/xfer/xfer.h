@@ -60,8 +60,8 @@ struct xfer_peer_cfg {
 	u64		connect_timeout_ns;	/* of one dial with its HELLO; 0: 5 s */
 	u64		call_timeout_ns;	/* 0: 30 s */
 };
-/* WIRE_F_SUM is not among them: TCP has a checksum of its own and XXH3 of every body costs
- * some 15 % of a core at full speed (tests/bench/xfer_bench --sum). */
+/* WIRE_F_SUM is not among them: TCP and TLS have checks of their own, and XXH3 of every body
+ * costs about a tenth of the throughput at full speed (tests/bench/xfer_bench). */
 #define XFER_FEATURES	(WIRE_F_LEASE | WIRE_F_BATCH)
 struct xfer_peer *xfer_peer_new(struct io *io, const struct xfer_peer_cfg *cfg);
 /* GOODBYE, closes; done(-ECANCELED) of its calls comes in the next steps, no other callback. */
