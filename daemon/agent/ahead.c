@@ -139,8 +139,9 @@ static void list_done(struct io_op *op, int res)
 {
 	struct hint_list *hl = container_of(op, struct hint_list, op);
 	struct hint *h = map_get(&hl->v->hints, hl->oid);
-	struct cobj *d = cobj_peek(hl->v->c, hl->oid);
+	struct cobj *d = cobj_peek(hl->c, hl->oid);
 
+	cache_worked(hl->c);
 	if (h) {
 		h->listing = false;
 		h->n = 0;
@@ -179,7 +180,7 @@ static void hint_list(struct hint *h, const struct cobj *d)
 	memcpy(hl->oid, h->oid, AUGUR_OID_LEN);
 	hl->fh = d->fh;
 	hl->op.done = list_done;
-	h->v->io->ops->work(h->v->io, &hl->op, IO_POOL_LOWER, list_work, hl);
+	cache_work(hl->c, &hl->op, list_work, hl);
 }
 
 /* ---- batches of small files ---- */

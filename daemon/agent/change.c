@@ -19,6 +19,7 @@
 struct change {
 	struct io_op	op;
 	struct vol	*v;
+	struct cache	*c;
 	u32		kind;
 	u8		oid[AUGUR_OID_LEN], parent[AUGUR_OID_LEN];
 	struct fh	fh, parent_fh;
@@ -32,7 +33,7 @@ struct change {
 static int mark_work(void *arg)
 {
 	struct change *ch = arg;
-	struct cache *c = ch->v->c;
+	struct cache *c = ch->c;
 	struct lower_name ln = { .name = ch->name };
 	int err = 0;
 
@@ -55,6 +56,7 @@ static void mark_done(struct io_op *op, int res)
 	struct change *ch = container_of(op, struct change, op);
 	struct vol *v = ch->v;
 
+	cache_worked(ch->c);
 	if (res && res != -ESTALE && res != -ENOENT)
 		log_warn("event=mark error=\"%s\"", strerror(-res));
 	if (v->m) {
@@ -85,7 +87,8 @@ static void mark_start(struct change *ch, struct cobj *o)
 			o->flags |= COBJ_STALE;
 	}
 	ch->op.done = mark_done;
-	ch->v->io->ops->work(ch->v->io, &ch->op, IO_POOL_LOWER, mark_work, ch);
+	ch->c = ch->v->c;
+	cache_work(ch->c, &ch->op, mark_work, ch);
 }
 
 static void obj_loaded(void *arg, struct cobj *o)
@@ -283,6 +286,7 @@ static void collected(struct io_op *op, int res)
 	struct removal *rm = container_of(op, struct removal, op);
 	struct vol *v = rm->v;
 
+	cache_worked(rm->c);
 	for (size_t i = 0; i < rm->n; i++) {
 		struct gone *g = &rm->g[i];
 
@@ -319,5 +323,5 @@ void change_remove(struct vol *v, const struct fh *parent, const char *name, con
 	rm->done = done;
 	rm->arg = arg;
 	rm->op.done = collected;
-	v->io->ops->work(v->io, &rm->op, IO_POOL_LOWER, collect_work, rm);
+	cache_work(rm->c, &rm->op, collect_work, rm);
 }

@@ -60,6 +60,7 @@ static void where_done(struct io_op *op, int res)
 {
 	struct recovery *rc = container_of(op, struct recovery, op);
 
+	cache_worked(rc->c);
 	if (res || rc->v->dead) {
 		give(rc, res == -ENOENT || res == -ENODATA ? -ESTALE : res ? res : -ECANCELED);
 		return;
@@ -90,5 +91,5 @@ void recover_object(struct vol *v, const u8 *oid, const struct fh *fh, vol_obj_f
 		return;
 	}
 	rc->op.done = where_done;
-	v->io->ops->work(v->io, &rc->op, IO_POOL_LOWER, where_work, rc);
+	cache_work(rc->c, &rc->op, where_work, rc);
 }

@@ -28,7 +28,7 @@ struct warm {
 	struct io_op	progress_op, step_op;
 };
 
-struct warm_work { struct warm *w; struct warm_item *it; struct cobj *o; u64 at; struct io_op op; struct lower_name *names; size_t n; struct fh dir; };
+struct warm_work { struct warm *w; struct warm_item *it; struct cobj *o; u64 at; struct io_op op; struct lower_name *names; size_t n; struct fh dir; struct cache *c; };
 
 static void step_later(struct warm *w);
 
@@ -166,13 +166,14 @@ static int names_work(void *arg)
 {
 	struct warm_work *ww = arg;
 
-	return lower_list(ww->w->v->c, &ww->dir, &ww->names, &ww->n);
+	return lower_list(ww->c, &ww->dir, &ww->names, &ww->n);
 }
 
 static void names_done(struct io_op *op, int res)
 {
 	struct warm_work *ww = container_of(op, struct warm_work, op);
 
+	cache_worked(ww->c);
 	for (size_t i = 0; i < ww->n && !ww->w->gone; i++) {
 		const struct lower_name *ln = &ww->names[i];
 
@@ -191,7 +192,8 @@ static void dir_listed(void *arg, int err)
 		return;
 	}
 	ww->op.done = names_done;
-	ww->w->ag->io->ops->work(ww->w->ag->io, &ww->op, IO_POOL_LOWER, names_work, ww);
+	ww->c = ww->w->v->c;
+	cache_work(ww->c, &ww->op, names_work, ww);
 }
 
 static void dir_found(void *arg, struct cobj *o, int err)

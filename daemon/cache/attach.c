@@ -365,6 +365,8 @@ static void close_now(struct cache *c, bool clean)
 	if (c->settle_op.busy)
 		c->io->ops->cancel(c->io, &c->settle_op);
 	index_flush(c);
+	if (c->batch_op.busy)
+		c->io->ops->cancel(c->io, &c->batch_op);
 	if (clean)
 		index_meta_put(c, "clean", &one, 1);
 	db_close(c->db);
@@ -375,7 +377,11 @@ static void close_last(struct io_op *op, int res)
 {
 	struct closing *cl = container_of(op, struct closing, tick);
 
-	/* Cancelled timers have come back by now. */
+	/* Until jobs on workers and cancelled timers have come back. */
+	if (cl->c->busy || cl->c->batch_op.busy || cl->c->settle_op.busy || cl->c->settling) {
+		cl->c->io->ops->timer(cl->c->io, op, io_now(cl->c->io) + 10000000);
+		return;
+	}
 	index_exit(cl->c);
 	close_fds(cl->c);
 	if (cl->done)

@@ -86,11 +86,20 @@ struct cache {
 	struct settle	*settling;
 	struct io_op	settle_op;
 	bool		closing;
+	unsigned int	busy;		/* worker jobs under way that use this structure */
 	void		(*settled)(void *ctx, const u8 *oid, bool complete, u64 present);
 	void		*settled_ctx;
 	/* counters */
 	u64		n_objects, n_stubs, n_fills, fill_bytes;
 };
+
+/* A worker job on the cache, whoever starts it: it is not freed while one is under way. */
+static inline void cache_work(struct cache *c, struct io_op *op, int (*fn)(void *), void *arg)
+{
+	c->busy++;
+	c->io->ops->work(c->io, op, IO_POOL_LOWER, fn, arg);
+}
+static inline void cache_worked(struct cache *c) { c->busy--; }		/* first thing in its done() */
 
 /* ---- attach.c ---- */
 /*

@@ -13,6 +13,10 @@
 #include "base/log.h"
 #include "cache/cache.h"
 
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
 static int write_plain(int fd, const u8 *p, size_t len, u64 off)
 {
 	while (len) {
@@ -34,18 +38,18 @@ static int write_mapped(int fd, const u8 *p, size_t len, u64 off)
 	u64 start = off & ~(u64)(sysconf(_SC_PAGESIZE) - 1);
 	size_t span = len + (off - start);
 	u8 *m;
-	int err;
+	int err = 0;
 
-	/* Allocate first: a full disk must be an error and not a SIGBUS. */
-	err = posix_fallocate(fd, off, len);
-	if (err)
-		return -err;
 	m = mmap(NULL, span, PROT_READ | PROT_WRITE, MAP_SHARED, fd, start);
 	if (m == MAP_FAILED)
 		return -errno;
-	memcpy(m + (off - start), p, len);
+	/* Fault in first: a full disk must be an error and not a SIGBUS (fallocate would strip, too). */
+	if (madvise(m, span, MADV_POPULATE_WRITE))
+		err = errno == EFAULT ? -ENOSPC : -errno;
+	else
+		memcpy(m + (off - start), p, len);
 	munmap(m, span);
-	return 0;
+	return err;
 }
 
 static int write_work(void *arg)
@@ -73,6 +77,7 @@ static void write_done(struct io_op *op, int res)
 {
 	struct cache_write *w = container_of(op, struct cache_write, op);
 
+	cache_worked(w->c);
 	if (!res) {
 		w->c->n_fills++;
 		w->c->fill_bytes += w->len;
@@ -83,7 +88,7 @@ static void write_done(struct io_op *op, int res)
 void cache_write(struct cache_write *w)
 {
 	w->op.done = write_done;
-	w->c->io->ops->work(w->c->io, &w->op, IO_POOL_LOWER, write_work, w);
+	cache_work(w->c, &w->op, write_work, w);
 }
 
 /* ---- presence in memory ---- */

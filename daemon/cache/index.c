@@ -279,10 +279,14 @@ void index_flush(struct cache *c)
 	c->batch = NULL;
 	if (!b)
 		return;
+	if (!c->db) {		/* closed meanwhile */
+		free(b);
+		return;
+	}
 	b->job.fn = db_batch;
 	b->job.done = batch_done;
 	b->job.free_fn = batch_free;
-	db_queue(c->db, &b->job);
+	index_queue(c, &b->job);
 }
 
 static void batch_due(struct io_op *op, int res)
@@ -502,10 +506,40 @@ void cobj_load(struct cache *c, const u8 *oid, cobj_fn *fn, void *arg)
 	l->arg = arg;
 	l->job.fn = db_load;
 	l->job.done = load_done;
-	db_queue(c->db, &l->job);
+	index_queue(c, &l->job);
 }
 
 /* ---- start and end ---- */
+
+struct late { struct io_op op; struct cache *c; struct db_job *job; };
+
+static void late_due(struct io_op *op, int res)
+{
+	struct late *l = container_of(op, struct late, op);
+
+	cache_worked(l->c);
+	if (l->job->done)
+		l->job->done(l->job, -ESHUTDOWN);
+	else if (l->job->free_fn)
+		l->job->free_fn(l->job);
+	free(l);
+}
+
+void index_queue(struct cache *c, struct db_job *job)
+{
+	struct late *l;
+
+	if (c->db) {
+		db_queue(c->db, job);
+		return;
+	}
+	l = xcalloc(1, sizeof(*l));
+	l->c = c;
+	l->job = job;
+	c->busy++;
+	l->op.done = late_due;
+	c->io->ops->timer(c->io, &l->op, 0);
+}
 
 void index_init(struct cache *c)
 {
@@ -518,9 +552,8 @@ void index_exit(struct cache *c)
 {
 	struct list *p, *t;
 
-	index_flush(c);
-	if (c->batch_op.busy)
-		c->io->ops->cancel(c->io, &c->batch_op);
+	free(c->batch);
+	c->batch = NULL;
 	list_for_each_safe(p, t, &c->lru)
 		cobj_free(c, container_of(p, struct cobj, lru));
 	map_free(&c->objs);

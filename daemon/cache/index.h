@@ -8,6 +8,8 @@
 #define INDEX_VERSION 1
 extern const char index_schema[];
 
+/* db_queue(), or, once the database is closed, done(-ESHUTDOWN) from the loop. */
+void index_queue(struct cache *c, struct db_job *job);
 void index_init(struct cache *c);
 void index_exit(struct cache *c);
 

@@ -133,6 +133,7 @@ static void synced(struct io_op *op, int res)
 	struct map_row *rows = xcalloc(s->n ? s->n : 1, sizeof(*rows));
 	size_t n = 0;
 
+	cache_worked(s->c);
 	for (size_t i = 0; i < s->n; i++) {
 		struct settle_item *it = &s->items[i];
 		struct map_row *r = &rows[n];
@@ -188,7 +189,7 @@ static void round_start(struct cache *c, void (*done)(void *arg), void *arg)
 		}
 	}
 	s->op.done = synced;
-	c->io->ops->work(c->io, &s->op, IO_POOL_LOWER, round_work, s);
+	cache_work(c, &s->op, round_work, s);
 }
 
 static void settle_arm(struct cache *c, u64 delay_ns);

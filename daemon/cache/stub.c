@@ -99,6 +99,7 @@ static void job_done(struct io_op *op, int res)
 {
 	struct stub_job *j = container_of(op, struct stub_job, op);
 
+	cache_worked(j->c);
 	if (res < 0)
 		j->err = res;
 	j->done(j);
@@ -107,7 +108,7 @@ static void job_done(struct io_op *op, int res)
 void stub_job_run(struct stub_job *j)
 {
 	j->op.done = job_done;
-	j->c->io->ops->work(j->c->io, &j->op, IO_POOL_LOWER, stub_work, j);
+	cache_work(j->c, &j->op, stub_work, j);
 }
 
 /* ---- making one inode (worker from here on) ---- */

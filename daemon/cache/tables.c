@@ -87,7 +87,7 @@ void index_maps_store(struct cache *c, struct map_row *rows, size_t n, void (*do
 	m->arg = arg;
 	m->job.fn = db_maps;
 	m->job.done = maps_done;
-	db_queue(c->db, &m->job);
+	index_queue(c, &m->job);
 }
 
 /* ---- names of an object ---- */
@@ -189,7 +189,7 @@ void cobj_names(struct cache *c, struct cobj *o, cobj_names_fn *fn, void *arg)
 	j->arg = arg;
 	j->job.fn = db_names;
 	j->job.done = names_done;
-	db_queue(c->db, &j->job);
+	index_queue(c, &j->job);
 }
 
 /* ---- sweep ---- */
@@ -254,7 +254,7 @@ void cobj_briefs(struct cache *c, bool (*want)(void *arg, u32 pu), cobj_briefs_f
 	j->arg = arg;
 	j->job.fn = db_briefs;
 	j->job.done = briefs_done;
-	db_queue(c->db, &j->job);
+	index_queue(c, &j->job);
 }
 
 /* ---- sequence numbers ---- */
@@ -294,7 +294,7 @@ void cache_seq_store(struct cache *c, u32 shard, u64 epoch, u64 seq)
 	j->job.fn = db_seq_store;
 	j->job.done = seq_done;
 	j->job.free_fn = seq_free;
-	db_queue(c->db, &j->job);
+	index_queue(c, &j->job);
 }
 
 static int db_seq_load(sqlite3 *sq, struct db_job *job)

@@ -1,0 +1,695 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The cache: a directory is recognised, a copy refused; entries become inodes whose record is
+ * the last thing written; another version never overwrites; claims follow synced bytes and
+ * survive a restart; nothing a peer says leads outside.  Needs root and trusted attributes.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#include "base/log.h"
+#include "cache/cache.h"
+
+static struct io *io;
+static char dir[64];
+static struct cache *c;
+static const u8 vol_id[16] = { 1, 2, 3 };
+
+/* ---- helpers ---- */
+
+static int rm_one(const char *path, const struct stat *st, int flag, struct FTW *f)
+{
+	return remove(path);
+}
+
+static char *at(const char *fmt, ...)
+{
+	static char buf[8][256];
+	static int i;
+	va_list ap;
+	int n;
+
+	i = (i + 1) % 8;
+	n = snprintf(buf[i], sizeof(buf[i]), "%s/", dir);
+	va_start(ap, fmt);
+	vsnprintf(buf[i] + n, sizeof(buf[i]) - n, fmt, ap);
+	va_end(ap);
+	return buf[i];
+}
+
+static void spin(bool *flag)
+{
+	for (int i = 0; i < 10000 && !*flag; i++)
+		assert_int_equal(io->ops->step(io), 0);
+	assert_true(*flag);
+}
+
+static void raise_flag(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+static struct wire_entry entry(const char *name, u32 mode, u64 size, u8 id)
+{
+	struct wire_entry e = { .name = name, .name_len = name ? strlen(name) : 0 };
+
+	memset(e.attr.oid, id, AUGUR_OID_LEN);
+	e.attr.pu = id;
+	e.attr.mode = mode;
+	e.attr.nlink = 1;
+	e.attr.size = size;
+	e.attr.tag = 1000 + id;
+	e.attr.mtime_sec = 1500000000 + id;
+	e.attr.mtime_nsec = 7;
+	e.attr.ctime_sec = 1600000000 + id;
+	e.attr.ctime_nsec = 9;
+	e.locator = (const u8 *)"loc";
+	e.locator_len = 3;
+	return e;
+}
+
+static struct cobj *root_obj(void)
+{
+	struct cobj *o = cobj_peek(c, c->root_oid);
+
+	assert_non_null(o);
+	return o;
+}
+
+static void open_cache(void)
+{
+	struct wire_entry root = entry(NULL, S_IFDIR | 0755, 4096, 200);
+	enum ctl_error cause;
+
+	assert_int_equal(cache_attach(io, dir, &c, &cause), 0);
+	assert_int_equal(cache_stamp(c, "vol", vol_id, &root), 0);
+}
+
+static void close_cache(void)
+{
+	bool done = false;
+
+	cache_close(c, raise_flag, &done);
+	spin(&done);
+	c = NULL;
+}
+
+static int setup(void **state)
+{
+	strcpy(dir, "/tmp/augur-test-cache.XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	umask(0);
+	open_cache();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	if (c)
+		close_cache();
+	nftw(dir, rm_one, 16, FTW_DEPTH | FTW_PHYS);
+	return 0;
+}
+
+/* One entry through the worker's function; the job is returned for a look. */
+static struct stub_job *make(const struct wire_entry *e, int n)
+{
+	struct stub_job *j = stub_job_new(c, root_obj());
+
+	for (int i = 0; i < n; i++)
+		stub_job_add(j, &e[i]);
+	assert_int_equal(stub_work(j), 0);
+	return j;
+}
+
+static struct cobj *take(struct stub_job *j, int i)
+{
+	struct stub_ent *s = &j->ents[i];
+
+	return cobj_update(c, &s->attr, s->loc, s->loc_len, root_obj()->oid, s->name, s->name_len, &s->fh, s->shift, s->flags);
+}
+
+static int record(const char *where, struct augur_rec *rec)
+{
+	u8 buf[AUGUR_RECORD_LEN + 1];
+	ssize_t n = lgetxattr(at("%s", where), AUGUR_XATTR_NAME, buf, sizeof(buf));
+
+	return n < 0 ? -errno : augur_rec_decode(buf, n, rec);
+}
+
+static const char *joined(const char *a, const char *b)
+{
+	static char buf[256];
+
+	snprintf(buf, sizeof(buf), "%s%s", a, b);
+	return buf;
+}
+#define rel(name) joined("root/", name)
+#define tmp_rel(name) joined(".augur/tmp/", name)
+
+/* ---- the directory ---- */
+
+static void attach_errors(void **state)
+{
+	enum ctl_error cause;
+	struct cache *other;
+
+	assert_int_equal(cache_attach(io, "/nonexistent/x", &other, &cause), -ENOENT);
+	assert_int_equal(cause, AUGUR_E_CACHE_MISSING);
+	assert_int_not_equal(cache_attach(io, "/proc", &other, &cause), 0);
+	assert_int_equal(cause, AUGUR_E_CACHE_FS);
+	assert_int_not_equal(cache_attach(io, dir, &other, &cause), 0);
+	assert_int_equal(cause, AUGUR_E_CACHE_BUSY);
+}
+
+static void foreign_volume(void **state)
+{
+	struct wire_entry root = entry(NULL, S_IFDIR | 0755, 4096, 201);
+	const u8 id[16] = { 9 };
+
+	assert_int_equal(cache_stamp(c, "other", id, &root), -EXDEV);
+	/* The same again is fine. */
+	root = entry(NULL, S_IFDIR | 0700, 4096, 200);
+	assert_int_equal(cache_stamp(c, "vol", vol_id, &root), 0);
+}
+
+static void a_copy_is_refused(void **state)
+{
+	char cmd[256], copy[80];
+	enum ctl_error cause;
+	struct cache *other;
+
+	close_cache();
+	snprintf(copy, sizeof(copy), "%s.copy", dir);
+	snprintf(cmd, sizeof(cmd), "cp -a %s %s", dir, copy);
+	assert_int_equal(system(cmd), 0);
+	assert_int_equal(cache_attach(io, copy, &other, &cause), -EXDEV);
+	assert_int_equal(cause, AUGUR_E_CACHE_COPIED);
+	nftw(copy, rm_one, 16, FTW_DEPTH | FTW_PHYS);
+	open_cache();
+	assert_false(c->unclean);
+}
+
+static void tmp_is_swept(void **state)
+{
+	struct stat st;
+
+	assert_int_equal(mknod(at(".augur/tmp/left"), S_IFREG | 0600, 0), 0);
+	assert_int_equal(mkdir(at(".augur/tmp/dir"), 0700), 0);
+	close_cache();
+	open_cache();
+	assert_int_equal(stat(at(".augur/tmp/left"), &st), -1);
+	assert_int_equal(stat(at(".augur/tmp/dir"), &st), -1);
+}
+
+/* ---- stubs ---- */
+
+static void kinds(void **state)
+{
+	struct wire_entry e[] = {
+		entry("file", S_IFREG | 04751, 300000, 1), entry("dir", S_IFDIR | 01777, 4096, 2),
+		entry("link", S_IFLNK | 0777, 6, 3), entry("fifo", S_IFIFO | 0644, 0, 4),
+		entry("null", S_IFCHR | 0666, 0, 5), entry("empty", S_IFREG | 0600, 0, 6),
+	};
+	struct augur_rec rec;
+	struct stub_job *j;
+	struct stat st, before;
+	char buf[16];
+
+	e[0].attr.uid = 1234;
+	e[0].attr.gid = 77;
+	e[0].attr.nlink = 3;
+	e[2].link = "a/../b";
+	e[2].link_len = 6;
+	e[4].attr.rdev = makedev(1, 3);
+	assert_int_equal(stat(at("root"), &before), 0);
+	j = make(e, 6);
+	for (int i = 0; i < 6; i++) {
+		assert_int_equal(j->ents[i].outcome, STUB_NEW);
+		assert_int_equal(lstat(at("root/%s", e[i].name), &st), 0);
+		assert_int_equal(st.st_mode, e[i].attr.mode);
+		assert_int_equal(st.st_mtim.tv_sec, e[i].attr.mtime_sec);
+		assert_int_equal(st.st_mtim.tv_nsec, 7);
+		assert_int_equal(record(rel(e[i].name), &rec), 0);
+		assert_memory_equal(rec.oid, e[i].attr.oid, AUGUR_OID_LEN);
+		assert_int_equal(rec.ctime_sec, e[i].attr.ctime_sec);
+		assert_int_equal(rec.flags, i < 2 ? AUGUR_REC_STUB : AUGUR_REC_COMPLETE);
+	}
+	lstat(at("root/file"), &st);
+	assert_int_equal(st.st_uid, 1234);
+	assert_int_equal(st.st_size, 300000);
+	record("root/file", &rec);
+	assert_int_equal(rec.nlink, 3);
+	assert_int_equal(readlink(at("root/link"), buf, sizeof(buf)), 6);
+	lstat(at("root/null"), &st);
+	assert_int_equal(st.st_rdev, makedev(1, 3));
+	/* Making names does not show in the directory's time. */
+	assert_int_equal(stat(at("root"), &st), 0);
+	assert_int_equal(st.st_mtim.tv_sec, before.st_mtim.tv_sec);
+	stub_job_free(j);
+}
+
+static void leftover_is_remade(void **state)
+{
+	struct wire_entry e = entry("x", S_IFREG | 0644, 10, 1), d = entry("y", S_IFDIR | 0755, 10, 2);
+	struct augur_rec rec;
+	struct stub_job *j;
+
+	assert_int_equal(mknod(at("root/x"), S_IFREG | 0600, 0), 0);
+	assert_int_equal(setxattr(at("root/x"), AUGUR_XATTR_NAME, "garbage", 7, 0), 0);
+	assert_int_equal(mkdir(at("root/y"), 0700), 0);
+	j = make(&e, 1);
+	assert_int_equal(j->ents[0].outcome, STUB_NEW);
+	stub_job_free(j);
+	j = make(&d, 1);
+	assert_int_equal(j->ents[0].outcome, STUB_NEW);
+	stub_job_free(j);
+	assert_int_equal(record("root/x", &rec), 0);
+	assert_int_equal(record("root/y", &rec), 0);
+}
+
+static void same_and_other(void **state)
+{
+	struct wire_entry e = entry("x", S_IFREG | 0644, 100000, 1), d = entry("d", S_IFDIR | 0755, 0, 2);
+	struct augur_rec rec;
+	struct stub_job *j;
+	struct stat a, b;
+
+	stub_job_free(make(&e, 1));
+	stat(at("root/x"), &a);
+	j = make(&e, 1);
+	assert_int_equal(j->ents[0].outcome, STUB_SAME);
+	stub_job_free(j);
+
+	/* Another version: the old inode says so, the new one is aside, the name is untouched. */
+	e.attr.ctime_sec++;
+	e.attr.tag++;
+	j = make(&e, 1);
+	assert_int_equal(j->ents[0].outcome, STUB_DIFFERS);
+	assert_int_equal(record("root/x", &rec), 0);
+	assert_true(rec.flags & AUGUR_REC_STALE);
+	stat(at("root/x"), &b);
+	assert_int_equal(a.st_ino, b.st_ino);
+	assert_int_equal(record(tmp_rel(j->ents[0].tmp), &rec), 0);
+	assert_int_equal(rec.flags, AUGUR_REC_STUB);
+	assert_int_equal(lower_switch(c, &j->dir, "x", j->ents[0].tmp), 0);
+	stub_job_free(j);
+	assert_int_equal(record("root/x", &rec), 0);
+	assert_int_equal(rec.flags, AUGUR_REC_STUB);
+
+	/* A directory that changed keeps its inode and is populated no longer. */
+	stub_job_free(make(&d, 1));
+	j = make(&d, 1);
+	assert_int_equal(lower_record_flags(c, &j->ents[0].fh, d.attr.oid, AUGUR_REC_COMPLETE, AUGUR_REC_STUB), 0);
+	stub_job_free(j);
+	d.attr.ctime_sec++;
+	d.attr.mode = S_IFDIR | 0700;
+	j = make(&d, 1);
+	assert_int_equal(j->ents[0].outcome, STUB_ATTR);
+	stub_job_free(j);
+	record("root/d", &rec);
+	assert_int_equal(rec.flags, AUGUR_REC_STUB);
+	stat(at("root/d"), &b);
+	assert_int_equal(b.st_mode, S_IFDIR | 0700);
+
+	/* A file where a directory is: its tree goes first. */
+	e = entry("d", S_IFREG | 0644, 1, 9);
+	j = make(&e, 1);
+	assert_int_equal(j->ents[0].outcome, STUB_IN_WAY);
+	stub_job_free(j);
+}
+
+static void hard_links(void **state)
+{
+	struct wire_entry e[3] = {
+		entry("a", S_IFREG | 0644, 10, 1), entry("b", S_IFREG | 0644, 10, 1), entry("c", S_IFREG | 0644, 10, 1),
+	};
+	struct stub_job *j;
+	struct stat a, b;
+
+	for (int i = 0; i < 3; i++)
+		e[i].attr.nlink = 3;
+	j = make(e, 2);
+	stat(at("root/a"), &a);
+	stat(at("root/b"), &b);
+	assert_int_equal(a.st_ino, b.st_ino);
+	take(j, 0);
+	stub_job_free(j);
+	j = stub_job_new(c, root_obj());
+	stub_job_add(j, &e[2])->link_fh = cobj_peek(c, e[0].attr.oid)->fh;
+	assert_int_equal(stub_work(j), 0);
+	stub_job_free(j);
+	stat(at("root/c"), &b);
+	assert_int_equal(a.st_ino, b.st_ino);
+	assert_int_equal(b.st_nlink, 3);
+}
+
+static void evil_entries(void **state)
+{
+	static const char *const names[] = { "..", ".", "a/b", "../../x", "" };
+	u8 xattrs[256], *w = xattrs;
+	static const struct { const char *n, *v; } xs[] = {
+		{ "trusted.augur", "forged" }, { "trusted.augur.x", "1" }, { "trusted.overlay.opaque", "y" },
+		{ "security.selinux", "label" }, { "user.note", "kept" },
+	};
+	struct wire_entry e;
+	struct augur_rec rec;
+	struct stub_job *j;
+	struct stat st;
+	char buf[16];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		e = entry(names[i], S_IFREG | 0644, 1, 1);
+		j = make(&e, 1);
+		assert_int_equal(j->ents[0].outcome, STUB_FAILED);
+		assert_int_not_equal(j->ents[0].res, 0);
+		stub_job_free(j);
+	}
+	assert_int_equal(stat(at("x"), &st), -1);
+
+	/* A link planted where a file shall be is not followed. */
+	assert_int_equal(symlink(dir, at("root/trap")), 0);
+	e = entry("trap", S_IFREG | 0644, 1, 2);
+	stub_job_free(make(&e, 1));
+	assert_int_equal(lstat(at("root/trap"), &st), 0);
+	assert_true(S_ISREG(st.st_mode));
+
+	for (size_t i = 0; i < ARRAY_SIZE(xs); i++) {
+		u16 vl = cpu_to_le16(strlen(xs[i].v));
+
+		*w++ = strlen(xs[i].n);
+		memcpy(w, &vl, 2);
+		w += 2;
+		w = mempcpy(w, xs[i].n, strlen(xs[i].n));
+		w = mempcpy(w, xs[i].v, strlen(xs[i].v));
+	}
+	e = entry("attrs", S_IFREG | 0644, 1, 3);
+	e.xattrs = xattrs;
+	e.xattrs_len = w - xattrs;
+	j = make(&e, 1);
+	assert_int_equal(j->ents[0].outcome, STUB_NEW);
+	stub_job_free(j);
+	assert_int_equal(record("root/attrs", &rec), 0);
+	assert_memory_equal(rec.oid, e.attr.oid, AUGUR_OID_LEN);
+	assert_int_equal(getxattr(at("root/attrs"), "trusted.augur.x", buf, sizeof(buf)), -1);
+	assert_int_equal(getxattr(at("root/attrs"), "trusted.overlay.opaque", buf, sizeof(buf)), -1);
+	assert_int_equal(getxattr(at("root/attrs"), "user.note", buf, sizeof(buf)), 4);
+}
+
+static u64 hash(const char *name, size_t len)
+{
+	return (u64)name[0] << 8 | name[len - 1];
+}
+
+static void extras_are_found(void **state)
+{
+	struct wire_entry e[2] = { entry("keep", S_IFREG | 0644, 1, 1), entry("gone", S_IFREG | 0644, 1, 2) };
+	u64 expect[] = { hash("keep", 4) };
+	struct augur_rec rec;
+	struct stub_job *j;
+
+	stub_job_free(make(e, 2));
+	assert_int_equal(mknod(at("root/half"), S_IFREG, 0), 0);
+	for (int round = 0; round < 2; round++) {
+		j = stub_job_new(c, root_obj());
+		j->has_dir = j->set_complete = true;
+		j->dir_attr = entry(NULL, S_IFDIR | 0755, 4096, 200).attr;
+		j->expect = expect;
+		j->nexpect = 1;
+		j->hash = hash;
+		assert_int_equal(stub_work(j), 0);
+		assert_int_equal(j->nextra, !round);
+		record("root", &rec);
+		assert_int_equal(rec.flags, round ? AUGUR_REC_COMPLETE : AUGUR_REC_STUB);
+		if (!round) {
+			assert_string_equal(j->extra[0].name, "gone");
+			assert_int_equal(lower_remove(c, &j->dir, "gone"), 0);
+		}
+		stub_job_free(j);
+	}
+	assert_int_equal(access(at("root/half"), F_OK), -1);
+}
+
+/* ---- bytes and claims ---- */
+
+struct wait_write { struct cache_write w; bool done; int res; };
+
+static void write_done(struct cache_write *w, int res)
+{
+	struct wait_write *ww = container_of(w, struct wait_write, w);
+
+	ww->done = true;
+	ww->res = res;
+}
+
+static int put_bytes(struct cobj *o, u64 off, const void *p, size_t len)
+{
+	struct wait_write ww = { .w = { .c = c, .fh = o->fh, .off = off, .p = p, .len = len, .mtime_sec = o->mtime_sec,
+					.mtime_nsec = o->mtime_nsec, .caps = o->flags & COBJ_CAPS, .done = write_done } };
+
+	cache_write(&ww.w);
+	spin(&ww.done);
+	return ww.res;
+}
+
+static unsigned int settled_n;
+static bool settled_complete;
+static u64 settled_bytes;
+
+static void on_settled(void *ctx, const u8 *oid, bool complete, u64 present)
+{
+	settled_n++;
+	settled_complete = complete;
+	settled_bytes = present;
+}
+
+static void settle(void)
+{
+	bool done = false;
+
+	c->settled = on_settled;
+	settle_now(c, raise_flag, &done);
+	spin(&done);
+}
+
+struct loaded { bool done; struct cobj *o; };
+
+static void on_load(void *arg, struct cobj *o)
+{
+	struct loaded *l = arg;
+
+	l->o = o;
+	l->done = true;
+}
+
+static struct cobj *load(const u8 *oid)
+{
+	struct loaded l = { false, NULL };
+
+	cobj_load(c, oid, on_load, &l);
+	spin(&l.done);
+	return l.o;
+}
+
+static void presence_and_claims(void **state)
+{
+	struct wire_entry e = entry("f", S_IFREG | 0644, 300000, 1);
+	struct stub_job *j = make(&e, 1);
+	struct cobj *o = take(j, 0);
+	static u8 data[300000];
+	struct augur_rec rec;
+	struct stat st;
+
+	stub_job_free(j);
+	memset(data, 'x', sizeof(data));
+	settled_n = 0;
+	assert_int_equal(put_bytes(o, 0, data, 131072), 0);
+	stat(at("root/f"), &st);
+	assert_int_equal(st.st_mtim.tv_sec, e.attr.mtime_sec);
+	/* Not a byte beyond the size, whatever a peer sends. */
+	assert_int_equal(put_bytes(o, 299999, data, 2), -ESTALE);
+	stat(at("root/f"), &st);
+	assert_int_equal(st.st_size, 300000);
+
+	assert_false(cobj_has(o, 0, 1));
+	cobj_present(c, o, 0, 65535);		/* less than a chunk is nothing */
+	assert_false(cobj_has(o, 0, 1));
+	cobj_present(c, o, 0, 131072);
+	assert_true(cobj_has(o, 0, 131072));
+	assert_false(cobj_has(o, 0, 131073));
+	assert_int_equal(cobj_present_bytes(o), 131072);
+	settle();
+	assert_int_equal(settled_n, 1);
+	assert_false(settled_complete);
+	assert_int_equal(settled_bytes, 131072);
+	record("root/f", &rec);
+	assert_int_equal(rec.flags, AUGUR_REC_STUB);
+
+	/* The claim survives, and only for this version. */
+	close_cache();
+	open_cache();
+	o = load(e.attr.oid);
+	assert_non_null(o);
+	assert_int_equal(cobj_present_bytes(o), 131072);
+	assert_string_equal(o->name, "f");
+	assert_memory_equal(o->parent, c->root_oid, AUGUR_OID_LEN);
+
+	assert_int_equal(put_bytes(o, 131072, data, 300000 - 131072), 0);
+	cobj_present(c, o, 131072, 300000 - 131072);
+	assert_true(o->flags & COBJ_COMPLETE);
+	settle();
+	assert_true(settled_complete);
+	record("root/f", &rec);
+	assert_int_equal(rec.flags, AUGUR_REC_COMPLETE);
+}
+
+static void another_version_has_nothing(void **state)
+{
+	struct wire_entry e = entry("f", S_IFREG | 0644, 300000, 1);
+	struct stub_job *j = make(&e, 1);
+	struct cobj *o = take(j, 0);
+
+	cobj_present(c, o, 0, 65536);
+	settle();
+	j->ents[0].attr.tag++;
+	o = take(j, 0);
+	assert_int_equal(cobj_present_bytes(o), 0);
+	assert_true(list_empty(&o->unsettled));
+	stub_job_free(j);
+	close_cache();
+	open_cache();
+	o = load(e.attr.oid);
+	assert_int_equal(cobj_present_bytes(o), 0);
+}
+
+static void damaged_claim_is_none(void **state)
+{
+	struct wire_entry e = entry("f", S_IFREG | 0644, 300000, 1);
+	struct stub_job *j = make(&e, 1);
+	struct cobj *o = take(j, 0);
+	sqlite3 *sq;
+
+	stub_job_free(j);
+	cobj_present(c, o, 0, 65536);
+	settle();
+	close_cache();
+	assert_int_equal(sqlite3_open(at(".augur/db"), &sq), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(sq, "UPDATE map SET bits = x'1f'", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_changes(sq), 1);
+	sqlite3_close(sq);
+	open_cache();
+	assert_int_equal(cobj_present_bytes(load(e.attr.oid)), 0);
+}
+
+static void capability_stays(void **state)
+{
+	/* cap_net_raw=ep, revision 2 */
+	static const u8 cap[20] = { 1, 0, 0, 2, 0, 32 };
+	struct wire_entry e = entry("ping", S_IFREG | 0755, 10000, 1);
+	u8 xattrs[64], *w = xattrs;
+	struct stub_job *j;
+	struct cobj *o;
+	char buf[64];
+
+	*w++ = 19;
+	*w++ = sizeof(cap);
+	*w++ = 0;
+	w = mempcpy(w, "security.capability", 19);
+	w = mempcpy(w, cap, sizeof(cap));
+	e.xattrs = xattrs;
+	e.xattrs_len = w - xattrs;
+	j = make(&e, 1);
+	o = take(j, 0);
+	stub_job_free(j);
+	if (getxattr(at("root/ping"), "security.capability", buf, sizeof(buf)) < 0)
+		return;		/* not here (a container) */
+	assert_true(o->flags & COBJ_CAPS);
+	memset(xattrs, 'c', sizeof(xattrs));
+	assert_int_equal(put_bytes(o, 5000, xattrs, sizeof(xattrs)), 0);
+	assert_int_equal(getxattr(at("root/ping"), "security.capability", buf, sizeof(buf)), sizeof(cap));
+}
+
+/* ---- the index ---- */
+
+struct names { bool done; size_t n; };
+
+static void on_names(void *arg, struct cobj_name *nm, size_t n)
+{
+	struct names *r = arg;
+
+	r->n = n;
+	r->done = true;
+	for (size_t i = 0; i < n; i++)
+		assert_true(nm[i].parent_fh.len > 0);
+}
+
+static void names_and_place(void **state)
+{
+	struct wire_entry e = entry("f", S_IFREG | 0644, 10, 1);
+	struct stub_job *j = make(&e, 1);
+	struct cobj *o = take(j, 0);
+	u8 parent[AUGUR_OID_LEN];
+	struct names r = { 0 };
+	struct fh pfh;
+	char name[256];
+
+	cobj_name_add(c, o->oid, c->root_oid, "other", 5);
+	cobj_names(c, o, on_names, &r);
+	spin(&r.done);
+	assert_int_equal(r.n, 2);
+	assert_int_equal(lower_parent(c, &o->fh, parent, &pfh, name, sizeof(name)), 0);
+	assert_string_equal(name, "f");
+	assert_memory_equal(parent, c->root_oid, AUGUR_OID_LEN);
+	assert_true(fh_equal(&pfh, &root_obj()->fh));
+	assert_int_equal(lower_has(c, &pfh, "f"), 0);
+	assert_int_equal(lower_has(c, &pfh, "g"), -ENOENT);
+	stub_job_free(j);
+	cobj_forget(c, e.attr.oid);
+	assert_null(load(e.attr.oid));
+}
+
+static int skip_all(void)
+{
+	char d[] = "/tmp/augur-test-x.XXXXXX";
+	int ok;
+
+	if (geteuid() || !mkdtemp(d))
+		return 1;
+	ok = !setxattr(d, "trusted.augur.probe", "1", 1, 0);
+	rmdir(d);
+	return !ok;
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(attach_errors), T(foreign_volume), T(a_copy_is_refused), T(tmp_is_swept), T(kinds), T(leftover_is_remade),
+		T(same_and_other), T(hard_links), T(evil_entries), T(extras_are_found), T(presence_and_claims),
+		T(another_version_has_nothing), T(damaged_claim_is_none), T(capability_stays), T(names_and_place),
+	};
+	int failed;
+
+	if (skip_all()) {
+		printf("needs root and trusted extended attributes in /tmp\n");
+		return 77;
+	}
+	log_open("test_cache", LOG_L_ERR - 1);
+	io = io_uring_new();
+	if (!io) {
+		printf("no io_uring here\n");
+		return 77;
+	}
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	io->ops->destroy(io);
+	return failed;
+}
