@@ -128,7 +128,7 @@ static void run_group(struct db_conn *c, struct db_job *chain)
 /* Hands the results out; wakes the loop once for the whole group. */
 static void finish_group(struct db *db, struct db_job *chain)
 {
-	struct db_job *job, *next;
+	struct db_job *job, *next, *unwanted = NULL;
 	bool wake = false, woken = false;
 	u64 one = 1;
 
@@ -142,7 +142,8 @@ static void finish_group(struct db *db, struct db_job *chain)
 			jobs_add(&db->finished, job);
 			wake = true;
 		} else if (job->free_fn) {
-			job->free_fn(job);
+			job->next = unwanted;
+			unwanted = job;
 		}
 	}
 	if (woken)
@@ -150,6 +151,10 @@ static void finish_group(struct db *db, struct db_job *chain)
 	pthread_mutex_unlock(&db->lock);
 	if (wake && write(db->evfd, &one, sizeof(one)) < 0)
 		log_err("event=db_wake_failed db=%s error=%d", db->conn.path, errno);
+	for (; unwanted; unwanted = next) {
+		next = unwanted->next;
+		unwanted->free_fn(unwanted);
+	}
 }
 
 static void *db_thread(void *arg)

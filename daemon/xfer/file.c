@@ -76,11 +76,23 @@ static struct xfer_file *pick(struct xfer_conn *c)
 	return list_first(&c->files_bulk, struct xfer_file, link);
 }
 
+static int read_job(void *arg)
+{
+	struct slot *s = arg;
+	ssize_t n = pread(s->file->fd, s->buf + SLOT_HEAD + s->got, s->want - s->got, s->off + s->got);
+
+	return n < 0 ? -errno : (int)n;
+}
+
 static void slot_read(struct slot *s)
 {
 	struct xfer_conn *c = s->conn;
 
-	c->io->ops->read(c->io, &s->op, s->file->fd, s->buf + SLOT_HEAD + s->got, s->want - s->got, s->off + s->got);
+	if (s->file->may_hang)
+		c->io->ops->work(c->io, &s->op, IO_POOL_ORIGIN, read_job, s);
+	else
+		c->io->ops->read(c->io, &s->op, s->file->fd, s->buf + SLOT_HEAD + s->got, s->want - s->got,
+				 s->off + s->got);
 }
 
 static void slot_start(struct slot *s, struct xfer_file *f)

@@ -127,6 +127,8 @@ void xfer_push(struct xfer_conn *c, u16 type, struct wire_out *w);	/* stream 0 *
 struct xfer_file {
 	void	(*done)(struct xfer_file *f, s64 res);
 	int	fd; u64 off, len; u32 aux;
+	bool	may_hang;	/* fd is on a network filesystem: it is read on the ORIGIN pool, so that a
+				 * dead server takes those threads and not the ring's */
 	/* private */
 	struct list link;
 	struct xfer_conn *conn;

@@ -106,6 +106,7 @@ static void serve_read(struct xfer_conn *c, const struct wire_hdr *h, struct wir
 			wire_get_u64(&v, &o->f.len);
 	}
 	o->f.fd = file_fd;
+	o->f.may_hang = h->stream % 2;	/* both ways of reading */
 	o->f.done = file_sent;
 	o->c = c;
 	o->stream = h->stream;
