@@ -405,6 +405,24 @@ static void name_wanted(void *ctx, const u8 *oid)
 	cobj_load(v->c, oid, name_loaded, nl);
 }
 
+static int attach_cache(struct vol *v, const char *dir, enum ctl_error *cause)
+{
+	static const enum ctl_error causes[] = {
+		[CACHE_F_MISSING] = AUGUR_E_CACHE_MISSING, [CACHE_F_FS] = AUGUR_E_CACHE_FS,
+		[CACHE_F_READONLY] = AUGUR_E_CACHE_READONLY, [CACHE_F_BUSY] = AUGUR_E_CACHE_BUSY,
+		[CACHE_F_COPIED] = AUGUR_E_CACHE_COPIED, [CACHE_F_INTERNAL] = AUGUR_E_INTERNAL,
+	};
+	enum cache_fault fault;
+	int err = cache_attach(v->io, dir, &v->c, &fault);
+
+	if (!err)
+		return 0;
+	*cause = causes[fault];
+	log_err("event=attach cause=%s cache=%s message=\"%s\" hint=\"%s\"", ctl_error_name(*cause), dir,
+		ctl_error_message(*cause), ctl_error_hint(*cause));
+	return err;
+}
+
 int vol_new(struct agent *ag, const char *source, const char *dir, struct vol **out, enum ctl_error *cause)
 {
 	struct vol *v = xcalloc(1, sizeof(*v));
@@ -417,7 +435,7 @@ int vol_new(struct agent *ag, const char *source, const char *dir, struct vol **
 	v->source = xstrdup(source);
 	v->leases = xcalloc(META_SHARDS_MAX, sizeof(*v->leases));
 	if (!err)
-		err = cache_attach(ag->io, dir, &v->c, cause);
+		err = attach_cache(v, dir, cause);
 	if (err) {
 		vol_free_strings(v);
 		free(v);

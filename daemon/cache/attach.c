@@ -31,17 +31,10 @@ static const char *const private_dirs[] = { "tmp", "staged", "maps", "dirty", "c
 /* What makes this directory this directory. */
 struct identity { u64 fstype, fsid; struct fh dir, root; } __attribute__((packed));
 
-static int fail(enum ctl_error *cause, enum ctl_error e, int err, const char *dir, const char *what)
+static int fail(enum cache_fault *fault, enum cache_fault f, int err, const char *dir, const char *step)
 {
-	static const struct { const char *name, *message, *hint; } text[] = {
-#define X(n, msg, hint) { #n, msg, hint },
-		CTL_ERRORS(X)
-#undef X
-	};
-
-	*cause = e;
-	log_err("event=attach cause=%s cache=%s step=%s error=\"%s\" message=\"%s\" hint=\"%s\"",
-		text[e].name, dir, what, strerror(-err), text[e].message, text[e].hint);
+	*fault = f;
+	log_err("event=cache_refused cache=%s step=%s error=\"%s\"", dir, step, strerror(-err));
 	return err;
 }
 
@@ -149,30 +142,30 @@ static void sweep_tmp(struct cache *c)
 
 /* ---- steps of the attach ---- */
 
-static int open_layout(struct cache *c, enum ctl_error *cause)
+static int open_layout(struct cache *c, enum cache_fault *fault)
 {
 	struct stat st;
 	int err;
 
 	c->top_fd = open_dir(AT_FDCWD, c->dir);
 	if (c->top_fd < 0)
-		return fail(cause, AUGUR_E_CACHE_MISSING, c->top_fd, c->dir, "open");
+		return fail(fault, CACHE_F_MISSING, c->top_fd, c->dir, "open");
 	if (!fs_allowed(c->top_fd))
-		return fail(cause, AUGUR_E_CACHE_FS, -EINVAL, c->dir, "statfs");
+		return fail(fault, CACHE_F_FS, -EINVAL, c->dir, "statfs");
 	c->priv_fd = make_dir(c->top_fd, ".augur", 0700);
 	if (c->priv_fd < 0)
-		return fail(cause, c->priv_fd == -EROFS || c->priv_fd == -EACCES ? AUGUR_E_CACHE_READONLY :
-			    AUGUR_E_INTERNAL, c->priv_fd, c->dir, ".augur");
+		return fail(fault, c->priv_fd == -EROFS || c->priv_fd == -EACCES ? CACHE_F_READONLY :
+			    CACHE_F_INTERNAL, c->priv_fd, c->dir, ".augur");
 	c->lock_fd = openat(c->priv_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (c->lock_fd < 0)
-		return fail(cause, AUGUR_E_CACHE_READONLY, -errno, c->dir, "lock");
+		return fail(fault, CACHE_F_READONLY, -errno, c->dir, "lock");
 	if (flock(c->lock_fd, LOCK_EX | LOCK_NB))
-		return fail(cause, AUGUR_E_CACHE_BUSY, -errno, c->dir, "lock");
+		return fail(fault, CACHE_F_BUSY, -errno, c->dir, "lock");
 	for (size_t i = 0; i < ARRAY_SIZE(private_dirs); i++) {
 		int fd = make_dir(c->priv_fd, private_dirs[i], 0700);
 
 		if (fd < 0)
-			return fail(cause, AUGUR_E_CACHE_READONLY, fd, c->dir, private_dirs[i]);
+			return fail(fault, CACHE_F_READONLY, fd, c->dir, private_dirs[i]);
 		if (i == 0)
 			c->tmp_fd = fd;
 		else
@@ -180,17 +173,17 @@ static int open_layout(struct cache *c, enum ctl_error *cause)
 	}
 	c->root_fd = make_dir(c->top_fd, "root", 0755);
 	if (c->root_fd < 0 || fstat(c->root_fd, &st))
-		return fail(cause, AUGUR_E_CACHE_READONLY, c->root_fd < 0 ? c->root_fd : -errno, c->dir, "root");
+		return fail(fault, CACHE_F_READONLY, c->root_fd < 0 ? c->root_fd : -errno, c->dir, "root");
 	c->root_dev = ((u64)major(st.st_dev) << 20) | minor(st.st_dev);
 	c->root_ino = st.st_ino;
 	err = probe(c);
 	if (err)
-		return fail(cause, err == -EOPNOTSUPP || err == -ESTALE ? AUGUR_E_CACHE_FS :
-			    err == -EPERM || err == -EROFS ? AUGUR_E_CACHE_READONLY : AUGUR_E_INTERNAL, err, c->dir, "probe");
+		return fail(fault, err == -EOPNOTSUPP || err == -ESTALE ? CACHE_F_FS :
+			    err == -EPERM || err == -EROFS ? CACHE_F_READONLY : CACHE_F_INTERNAL, err, c->dir, "probe");
 	return 0;
 }
 
-static int check_identity(struct cache *c, enum ctl_error *cause)
+static int check_identity(struct cache *c, enum cache_fault *fault)
 {
 	struct identity now, then;
 	size_t len = sizeof(then);
@@ -199,14 +192,14 @@ static int check_identity(struct cache *c, enum ctl_error *cause)
 	int err = identity_of(c, &now);
 
 	if (err)
-		return fail(cause, AUGUR_E_CACHE_FS, err, c->dir, "handle");
+		return fail(fault, CACHE_F_FS, err, c->dir, "handle");
 	err = index_meta_get(c, "identity", &then, &len);
 	if (err == -ENOENT)
 		return 0;
 	if (err)
-		return fail(cause, AUGUR_E_INTERNAL, err, c->dir, "identity");
+		return fail(fault, CACHE_F_INTERNAL, err, c->dir, "identity");
 	if (len != sizeof(then) || memcmp(&now, &then, sizeof(now)))
-		return fail(cause, AUGUR_E_CACHE_COPIED, -EXDEV, c->dir, "identity");
+		return fail(fault, CACHE_F_COPIED, -EXDEV, c->dir, "identity");
 	len = sizeof(c->volume_id);
 	if (index_meta_get(c, "volume_id", c->volume_id, &len) || len != sizeof(c->volume_id))
 		return 0;		/* never got as far as a volume */
@@ -230,7 +223,7 @@ static int check_identity(struct cache *c, enum ctl_error *cause)
 	return 0;
 }
 
-static int mark_in_use(struct cache *c, enum ctl_error *cause)
+static int mark_in_use(struct cache *c, enum cache_fault *fault)
 {
 	struct identity now;
 	char boot[40];
@@ -244,7 +237,7 @@ static int mark_in_use(struct cache *c, enum ctl_error *cause)
 		err = index_meta_put(c, "boot_id", boot, strlen(boot));
 	if (!err)
 		err = index_meta_put(c, "clean", &clean, 1);
-	return err ? fail(cause, AUGUR_E_INTERNAL, err, c->dir, "index") : 0;
+	return err ? fail(fault, CACHE_F_INTERNAL, err, c->dir, "index") : 0;
 }
 
 static void close_fds(struct cache *c)
@@ -258,7 +251,7 @@ static void close_fds(struct cache *c)
 	free(c);
 }
 
-int cache_attach(struct io *io, const char *dir, struct cache **out, enum ctl_error *cause)
+int cache_attach(struct io *io, const char *dir, struct cache **out, enum cache_fault *fault)
 {
 	struct cache *c = xcalloc(1, sizeof(*c));
 	CLEANUP_FREE char *path = xasprintf("%s/.augur/db", dir);
@@ -269,16 +262,16 @@ int cache_attach(struct io *io, const char *dir, struct cache **out, enum ctl_er
 	c->top_fd = c->root_fd = c->priv_fd = c->tmp_fd = c->lock_fd = -1;
 	c->chunk_shift = AUGUR_CHUNK_SHIFT_DEF;
 	index_init(c);
-	err = open_layout(c, cause);
+	err = open_layout(c, fault);
 	if (!err) {
 		err = db_open(io, path, DB_FULL, index_schema, INDEX_VERSION, &c->db);
 		if (err)
-			fail(cause, AUGUR_E_INTERNAL, err, dir, "index");
+			fail(fault, CACHE_F_INTERNAL, err, dir, "index");
 	}
 	if (!err)
-		err = check_identity(c, cause);
+		err = check_identity(c, fault);
 	if (!err)
-		err = mark_in_use(c, cause);
+		err = mark_in_use(c, fault);
 	if (err) {
 		if (c->db)
 			db_close(c->db);

@@ -20,7 +20,6 @@
 #include "base/fh.h"
 #include "base/mem.h"
 #include "common/bitmap.h"
-#include "ctl/ctl_proto.h"
 #include "wire/msg.h"
 
 #define CACHE_LRU_MAX	(128 * 1024)	/* objects kept in memory beside those in use */
@@ -104,9 +103,10 @@ static inline void cache_worked(struct cache *c) { c->busy--; }		/* first thing 
 /* ---- attach.c ---- */
 /*
  * Opens @dir: locks it, makes its layout if it is empty, checks that it is the directory that
- * was stamped.  Blocks shortly.  0, or -errno with *cause (CTL_ERRORS) and a logged line.
+ * was stamped.  Blocks shortly.  0, or -errno with *fault and a logged line.
  */
-int cache_attach(struct io *io, const char *dir, struct cache **out, enum ctl_error *cause);
+enum cache_fault { CACHE_F_MISSING, CACHE_F_FS, CACHE_F_READONLY, CACHE_F_BUSY, CACHE_F_COPIED, CACHE_F_INTERNAL };
+int cache_attach(struct io *io, const char *dir, struct cache **out, enum cache_fault *fault);
 /* Binds it to a volume and gives root/ its record; -EXDEV: it belongs to another volume. */
 int cache_stamp(struct cache *c, const char *volume, const u8 id[16], const struct wire_entry *root);
 /* Final settle, then closes; done(arg) when over.  With done NULL: without the settle, at once. */

@@ -11,8 +11,7 @@
 
 #include "base/db.h"
 #include "base/mem.h"
-#include "common/types.h"
-#include <linux/augurfs.h>
+#include "common/record.h"
 
 #define HISTORY_BATCH	1000
 #define HISTORY_FLUSH_NS 1000000000ull

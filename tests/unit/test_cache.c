@@ -3,6 +3,7 @@
  * The cache: a directory is recognised, a copy refused; entries become inodes whose record is
  * the last thing written; another version never overwrites; claims follow synced bytes and
  * survive a restart; nothing a peer says leads outside.  Needs root and trusted attributes.
+ * (long file: one fixture, a real directory with its index, for all of it)
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -88,7 +89,7 @@ static struct cobj *root_obj(void)
 static void open_cache(void)
 {
 	struct wire_entry root = entry(NULL, S_IFDIR | 0755, 4096, 200);
-	enum ctl_error cause;
+	enum cache_fault cause;
 
 	assert_int_equal(cache_attach(io, dir, &c, &cause), 0);
 	assert_int_equal(cache_stamp(c, "vol", vol_id, &root), 0);
@@ -160,15 +161,15 @@ static const char *joined(const char *a, const char *b)
 
 static void attach_errors(void **state)
 {
-	enum ctl_error cause;
+	enum cache_fault cause;
 	struct cache *other;
 
 	assert_int_equal(cache_attach(io, "/nonexistent/x", &other, &cause), -ENOENT);
-	assert_int_equal(cause, AUGUR_E_CACHE_MISSING);
+	assert_int_equal(cause, CACHE_F_MISSING);
 	assert_int_not_equal(cache_attach(io, "/proc", &other, &cause), 0);
-	assert_int_equal(cause, AUGUR_E_CACHE_FS);
+	assert_int_equal(cause, CACHE_F_FS);
 	assert_int_not_equal(cache_attach(io, dir, &other, &cause), 0);
-	assert_int_equal(cause, AUGUR_E_CACHE_BUSY);
+	assert_int_equal(cause, CACHE_F_BUSY);
 }
 
 static void foreign_volume(void **state)
@@ -185,7 +186,7 @@ static void foreign_volume(void **state)
 static void a_copy_is_refused(void **state)
 {
 	char cmd[256], copy[80];
-	enum ctl_error cause;
+	enum cache_fault cause;
 	struct cache *other;
 
 	close_cache();
@@ -193,7 +194,7 @@ static void a_copy_is_refused(void **state)
 	snprintf(cmd, sizeof(cmd), "cp -a %s %s", dir, copy);
 	assert_int_equal(system(cmd), 0);
 	assert_int_equal(cache_attach(io, copy, &other, &cause), -EXDEV);
-	assert_int_equal(cause, AUGUR_E_CACHE_COPIED);
+	assert_int_equal(cause, CACHE_F_COPIED);
 	nftw(copy, rm_one, 16, FTW_DEPTH | FTW_PHYS);
 	open_cache();
 	assert_false(c->unclean);

@@ -4,7 +4,7 @@
 # layers.sh: do includes go the way they should? In the daemon a room may include its own files and rooms of a lower
 # layer; a few libraries have one room each. Prints each wrong edge and exits 1; called by tools/dev/style.sh.
 #   L0 base · L1 wire, torch · L2 xfer, cache, history · L3 meta (`remote` speaks over xfer) · L4 place ·
-#   L5 origin, graph, split, foresee · L6 upcall, rebalance, prefetch · L7 ctl, export · L8 roles (agent, proxy), main
+#   L5 origin, graph, split, foresee · L6 upcall, rebalance, prefetch · L7 ctl, export · L8 agent · L9 roles, main
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 bad=$(mktemp); trap 'rm -f "$bad"' EXIT
@@ -13,7 +13,7 @@ complain() { echo "$*" >> "$bad"; }
 level() {
 	case $1 in
 	base) echo 0 ;; wire | torch) echo 1 ;; xfer | cache | history) echo 2 ;; meta) echo 3 ;; place) echo 4 ;;
-	origin | graph | split | foresee) echo 5 ;; upcall | rebalance | prefetch) echo 6 ;; ctl | export) echo 7 ;; *) echo 8 ;;
+	origin | graph | split | foresee) echo 5 ;; upcall | rebalance | prefetch) echo 6 ;; ctl | export) echo 7 ;; agent) echo 8 ;; *) echo 9 ;;
 	esac
 }
 room() { case $1 in daemon/*/*) r=${1#daemon/}; echo "${r%%/*}" ;; *) echo role ;; esac; }
