@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# guest.sh: the benchmark's half inside the guest; tests/bench/run boots it. Arguments: SYSTEMS RTTS WORKLOADS REPS RATE.
+# guest.sh: the benchmark's half inside the guest; tests/bench/run boots it. Arguments: SYSTEMS RTTS WORKLOADS REPS RATE PROFILE.
 # Rows go to standard output as "ROW<tab>" + columns:
 #   system rtt_ms workload phase rep seconds busy_s wire_bytes remarks
 # seconds: wall time in the guest; busy_s: its part in which the one processor ran (both ends of the wire share it);
@@ -12,7 +12,7 @@
 # cache, and a process of the lowest class keeps the processor busy while they are loaded.
 . /payload/tests/lib/guest.sh
 trap - ERR; set +eE
-SYSTEMS=$1 RTTS=$2 WORKLOADS=$3 REPS=$4 RATE=$5
+SYSTEMS=$1 RTTS=$2 WORKLOADS=$3 REPS=$4 RATE=$5 PROFILE=${6:-}
 B=/tmp/bench; OPS=$B/ops; CACHE_MIB=${CACHE_MIB:-700}; SLOW_RATE=100mbit
 log() { say "# $(cut -d' ' -f1 /proc/uptime) $*"; }
 
@@ -77,7 +77,7 @@ row() { printf 'ROW\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$SYS" "$RTT_NOW" "$@
 timed() {						# WORKLOAD PHASE REP COMMAND...
 	local w=$1 ph=$2 rep=$3 b0 i0 t0 t1 i1 b1 rc rem; shift 3
 	sys_counters > /tmp/c0; b0=$(wire_bytes); i0=$(idle_ns); t0=$EPOCHREALTIME
-	"$@" > /tmp/wl.out 2> /tmp/wl.err; rc=$?
+	${PROFILE:+profiled "$SYS-$RTT_NOW-$w-$ph"} "$@" > /tmp/wl.out 2> /tmp/wl.err; rc=$?
 	t1=$EPOCHREALTIME; i1=$(idle_ns); b1=$(wire_bytes); sys_counters > /tmp/c1
 	rem=$(awk 'FNR == NR { a[$1] = $2; next } { d = $2 - a[$1]; if (d) printf "%s=%d ", $1, d }' /tmp/c0 /tmp/c1)
 	[ "$rc" = 0 ] || rem="rc=$rc $(tail -n 1 /tmp/wl.err | tr '\t' ' ' | cut -c1-100) $rem"
@@ -85,6 +85,20 @@ timed() {						# WORKLOAD PHASE REP COMMAND...
 	row "$w" "$ph" "$rep" $(awk "BEGIN { t = $t1 - $t0; b = t - ($i1 - $i0) / 1e9; b = b < 0 ? 0 : b; if (b > t) b = t; printf \"%.6f %.6f\", t, b }") \
 		$((b1 - b0)) "$rem"
 	[ -z "${AFTER:-}" ] || $AFTER "$w" "$ph"
+}
+# Where the processor's time goes, all processes and the kernel together.
+perf_() { LD_LIBRARY_PATH=$B/perf "$B/perf/perf" "$@"; }
+profiled() {						# NAME COMMAND...
+	local name=$1 rc; shift
+	[ "$1" != found_nothing ] || shift
+	perf_ record -q -a -g -e cpu-clock -F 10000 -o /tmp/perf.data -- "$@"; rc=$?
+	perf_ report -i /tmp/perf.data --stdio --no-children -g none --sort comm,dso,symbol 2> /dev/null |
+		grep -v -e '^#' -e '^$' -e swapper | head -n 150 > "/out/perf-$name"
+	perf_ report -i /tmp/perf.data --stdio --children -g none --sort comm,symbol 2> /dev/null |
+		grep -v -e '^#' -e '^$' -e swapper | head -n 250 > "/out/perf-$name-children"
+	perf_ report -i /tmp/perf.data --stdio --no-children -g caller,0.5,callee --max-stack 12 --sort symbol 2> /dev/null |
+		grep -v -e '^#' -e '^$' | head -n 700 > "/out/perf-$name-graph"
+	return "$rc"
 }
 phases() {						# WORKLOAD COMMAND...: cold, [disk], warm
 	local w=$1 r; shift
@@ -147,6 +161,10 @@ mkdir -p $B; cp /payload/extra/ops /payload/extra/replay.list $B/; cp -r "$T/ben
 T=/payload/tests
 chrt -i 0 bash -c 'while :; do :; done' & spin=$!
 preload() { local f; for f in "$@"; do cat "$f" $(ldd "$f" 2> /dev/null | grep -o '/[^ ]*'); done > /dev/null 2>&1; }
+if [ -n "$PROFILE" ]; then
+	cp -r /payload/extra/perf $B/
+	sysctl -qw kernel.perf_cpu_time_max_percent=0 kernel.kptr_restrict=0 kernel.perf_event_paranoid=-1
+fi
 preload /bin/{bash,cat,ls,dd,grep,find,tar,mount,umount,sleep,cp,rm,mkdir,stat,head,wc,tr,cut,tail} \
 	/usr/bin/{awk,nsenter,ping,python3,setsid,timeout,seq} /sbin/{ip,tc,modprobe,mkfs.ext4,mount.nfs,rmmod} \
 	/usr/sbin/{rpc.nfsd,rpc.mountd,exportfs,nfsdcld} /payload/{augurd,augur,mount.augurfs,augurfs.ko}

@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# augurfs: two proxies (srv1, srv2), one agent on the client, its cache on the client's disk.
+# augurfs: two proxies (srv1, srv2), one agent on the client, its cache on the client's disk. The agent is started for
+# each mount, so that a cold run finds nothing in its memory and a kept cache is read back from the disk.
 KEEPS=1
 sys_up() {
 	local p
 	requires module daemon tools
 	for p in $PROXIES; do proxy_start "$p"; done
-	agent_start
 }
-sys_mount() { vol_mount "${VOL_OPTS:-}"; }
-sys_umount() { settle umount "$MNT" && fresh_cache; }
-sys_wipe() { vol_wipe; fresh_cache; }
+sys_mount() { agent_start && vol_mount "${VOL_OPTS:-}"; }
+sys_umount() { settle umount "$MNT"; daemon_stop agent; fresh_cache; }
+sys_wipe() { rm -rf /cache/a; }
 # The module's counters, and nanoseconds of processor each daemon has used.
 sys_counters() {
 	local f n
 	for f in /sys/fs/augurfs/*/stats/*; do [ ! -f "$f" ] || echo "${f##*/} $(< "$f")"; done
 	for n in agent $PROXIES; do
 		f=$(daemon_pid "$n") || continue
-		echo "cpu_ns_$n $(cat /proc/"$f"/task/*/schedstat 2> /dev/null | awk '{ n += $1 } END { print n + 0 }')"
+		echo "cpu_ns_$n $(cat /proc/"$f"/task/*/schedstat 2> /dev/null | awk '{ n += $1 } END { printf "%.0f", n }')"
 	done
 }
 sys_down() {
