@@ -8,7 +8,7 @@ vol_up 1
 vol_umount
 m() { mount.augurfs "$(vol_source)" "$MNT" -o "ctl=/run/augur/agent.sock,$1"; }
 scratch cache
-mkdir -p /cache/ok /run/tmpfs-ro
+mkdir -p /cache/ok /cache/other /run/tmpfs-ro
 must_fail -m 'unknown option.*colour|colour.*unknown|Unknown parameter' m cache=/cache/ok,colour=blue
 must_fail -m 'timeout_ms' m cache=/cache/ok,timeout_ms=never
 must_fail -m 'on_loss' m cache=/cache/ok,on_loss=maybe
@@ -26,7 +26,7 @@ must_fail -m 'augurd' mount.augurfs "$(vol_source)" "$MNT" -o cache=/cache/ok,ct
 vol_mount
 mkdir -p /mnt/second
 must_fail -m 'in use|another' mount.augurfs "$(vol_source)" /mnt/second -o cache=/cache/a,ctl=/run/augur/agent.sock
-must_fail -m 'augurd has not prepared|not.*prepared|record' mount -t augurfs -i "$(vol_source)" /mnt/second -o cache=/cache/ok
+must_fail -m 'augurd has not prepared|not.*prepared|record' mount -t augurfs -i "$(vol_source)" /mnt/second -o cache=/cache/far
 must_fail -m 'Read-only|read-only|write' mount -o remount,rw "$MNT"
 must_fail -m 'not within|Invalid|out of range|Numerical' bash -c "echo -5 > /sys/fs/augurfs/[0-9]*/timeout_ms"
 is "$(grep -c augurfs /proc/mounts)" 1 "mounts that exist"

@@ -185,7 +185,7 @@ daemon_pid() { cat "$RUN/$1.pid" 2> /dev/null; }
 daemon_log() { cat "$RUN/$1.log"; }
 # Starts NAME's command and returns when it says on descriptor 9 that it serves.
 daemon_start() {
-	local name=$1 pid word; shift
+	local name=$1 pid word=; shift
 	rm -f "$RUN/$name.ready"; mkfifo "$RUN/$name.ready"
 	printf '$ %s\n' "$*" >> "$RUN/$name.log"
 	exec {_ready}<> "$RUN/$name.ready"	# open before the daemon is: a pipe nobody has open forgets what was written
@@ -193,11 +193,13 @@ daemon_start() {
 	echo "$pid" > "$RUN/$name.pid"
 	local i
 	for ((i = 0; i < 600; i++)); do
-		! read -r -n 1 -t 0.1 word <&"$_ready" || break
+		# A read that runs out of time may have read: what counts is the word.
+		read -r -n 1 -t 0.1 word <&"$_ready" || :
+		[ -z "$word" ] || break
 		kill -0 "$pid" 2> /dev/null || { rm -f "$RUN/$name.pid"; fail "$name ended at its start"; }
 	done
 	exec {_ready}>&-
-	[ "${word:-}" = 1 ] || fail "$name did not say that it serves"
+	[ "$word" = 1 ] || fail "$name did not say that it serves"
 }
 daemon_stop() {
 	local pid; pid=$(daemon_pid "$1") || return 0
