@@ -73,6 +73,17 @@ static bool page_present(struct inode *inode, pgoff_t pgoff)
 }
 
 /*
+ * The lock may not be dropped: a second attempt, or a caller that will not wait (ptrace, a
+ * hypervisor).  For the latter's next attempt the bytes are asked for.
+ */
+static vm_fault_t fault_refuse(struct vm_fault *vmf, struct inode *inode, loff_t pos, u64 len)
+{
+	if (!(vmf->flags & FAULT_FLAG_TRIED))
+		augur_need_range(inode, NULL, pos, len, len, AUGUR_RQ_PREFETCH, false);
+	return vmf->flags & FAULT_FLAG_RETRY_NOWAIT ? VM_FAULT_RETRY : VM_FAULT_SIGBUS;
+}
+
+/*
  * The bytes are absent.  First attempt: get them with the lock dropped and have the fault
  * tried again; MAJOR too, because after an attempt under the lock of the VMA alone only
  * that makes the next one a second attempt.
@@ -80,14 +91,12 @@ static bool page_present(struct inode *inode, pgoff_t pgoff)
 static vm_fault_t fault_absent(struct vm_fault *vmf, struct inode *inode, loff_t pos, u64 len)
 {
 	struct augur_vmops *vo = vmops_of(vmf->vma);
-	struct augur_sb *asb = AUGUR_SB(inode->i_sb);
 	struct file *upper;
 
-	if (!fault_flag_allow_retry_first(vmf->flags))
-		return VM_FAULT_SIGBUS;
-	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
-		return VM_FAULT_RETRY;
-	augur_stat_inc(asb, faults_absent);
+	if (!fault_flag_allow_retry_first(vmf->flags) ||
+	    (vmf->flags & FAULT_FLAG_RETRY_NOWAIT))
+		return fault_refuse(vmf, inode, pos, len);
+	augur_stat_inc(AUGUR_SB(inode->i_sb), faults_absent);
 	upper = get_file(vo->upper);
 	release_fault_lock(vmf);
 	/* An error shows as the second attempt finding the bytes absent. */
@@ -173,6 +182,7 @@ static int mmap_incomplete(struct file *file, struct vm_area_struct *vma)
 	struct augur_file *af = file->private_data;
 	struct inode *inode = file_inode(file);
 	struct augur_vmops *vo = kzalloc(sizeof(*vo), GFP_KERNEL);
+	u64 len;
 	int err;
 
 	if (!vo)
@@ -189,6 +199,10 @@ static int mmap_incomplete(struct file *file, struct vm_area_struct *vma)
 		return err;
 	}
 	wrap(vma, vo);
+	/* The first of it will be touched: asked for, not waited for, as mmap_lock is held. */
+	len = min_t(u64, vma->vm_end - vma->vm_start, MAP_WANT);
+	augur_need_range(inode, af, (loff_t)vma->vm_pgoff << PAGE_SHIFT, len, len,
+			 AUGUR_RQ_PREFETCH, false);
 	return 0;
 }
 

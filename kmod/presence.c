@@ -308,6 +308,15 @@ static void account_miss(struct need *need, u64 us, int err)
 	augur_event_miss(need->inode, need->af, need->pos, need->len, us, evf);
 }
 
+/*
+ * Nobody would wait for it: not worth keeping for a daemon yet to come, and never worth a
+ * wait for room in the table, as the caller may hold the mmap lock.
+ */
+static bool may_prefetch(struct augur_sb *asb)
+{
+	return READ_ONCE(asb->session) && atomic_read(&asb->reqs_live) < AUGUR_REQS_MAX / 2;
+}
+
 int augur_need_range(struct inode *inode, struct augur_file *af, loff_t pos, u64 len,
 		     u64 want, unsigned int flags, bool nowait)
 {
@@ -322,8 +331,7 @@ int augur_need_range(struct inode *inode, struct augur_file *af, loff_t pos, u64
 		return -EAGAIN;
 	if (pos >= need.size)
 		return 0;
-	/* Nobody would wait for it: not worth keeping for a daemon yet to come. */
-	if ((flags & AUGUR_RQ_PREFETCH) && !READ_ONCE(AUGUR_SB(inode->i_sb)->session))
+	if ((flags & AUGUR_RQ_PREFETCH) && !may_prefetch(AUGUR_SB(inode->i_sb)))
 		return 0;
 	need.pos = pos;
 	need.len = min(len, need.size - need.pos);
@@ -373,8 +381,11 @@ static int map_alloc(struct inode *inode)
 
 	if (augur_is_complete(inode) || READ_ONCE(ai->map))
 		return 0;
-	if (!chunks)
-		return -EINVAL;
+	if (!chunks) {
+		augur_warn(AUGUR_SB(inode->i_sb), "the record of inode %lu says chunks too small for its size: see augur doctor",
+			   (unsigned long)inode->i_ino);
+		return -EIO;
+	}
 	map = kzalloc(DIV_ROUND_UP(chunks, 8), GFP_KERNEL);
 	if (!map)
 		return -ENOMEM;
