@@ -370,7 +370,8 @@ static void seqs_load(struct vol *v)
 {
 	CLEANUP_FREE struct cache_seq *s = xcalloc(META_SHARDS_MAX, sizeof(*s));
 
-	if (cache_seq_load(v->c, s, META_SHARDS_MAX))
+	/* After a power cut a mark may be lost that its number says is there: compare everything. */
+	if (v->c->unclean || cache_seq_load(v->c, s, META_SHARDS_MAX))
 		return;
 	for (u32 i = 0; i < META_SHARDS_MAX; i++)
 		v->leases[i].seq = s[i].seq;

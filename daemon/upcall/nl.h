@@ -71,6 +71,7 @@ struct mount {
 	unsigned int		batch_items;
 	struct io_op		pull_op;
 	bool			pull_armed;
+	u64			pulled_ns;	/* last pull after a refusal */
 };
 
 struct upcall {

@@ -8,6 +8,8 @@
 #include "common/record.h"
 #include "upcall/nl.h"
 
+#define PULL_EVERY_NS	1000000000ull
+
 static int take_oid(struct nlattr *a, u8 *oid)
 {
 	if (!a || nla_len(a) != AUGUR_OID_LEN)
@@ -63,6 +65,17 @@ static void deliver(struct mount *mt, struct nlattr **tb)
 	upcall_reply(&mt->pub, &rp);
 }
 
+/* A message of many answers is refused as a whole: what was in it is asked for again, at leisure. */
+static void refused(struct mount *mt, int err)
+{
+	u64 now = io_now(mt->u->io);
+
+	if ((err != -EINVAL && err != -ERANGE) || (mt->pulled_ns && now - mt->pulled_ns < PULL_EVERY_NS))
+		return;
+	mt->pulled_ns = now;
+	mount_pull(mt);
+}
+
 void mount_msg(struct nl_chan *c, struct nlmsghdr *nlh)
 {
 	struct mount *mt = container_of(c, struct mount, req);
@@ -81,6 +94,7 @@ void mount_msg(struct nl_chan *c, struct nlmsghdr *nlh)
 		} else if (err && err != -ENOENT) {
 			log_warn("event=netlink_refused mount=%llu error=\"%s\" text=\"%s\"",
 				 (unsigned long long)mt->pub.id, strerror(-err), text);
+			refused(mt, err);
 		}
 		return;
 	}
