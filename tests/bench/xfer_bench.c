@@ -8,12 +8,14 @@
  * DIR holds the file that is served (from the page cache) and the one that is filled; give a
  * directory on ext4, xfs or btrfs.  Rows: case, MiB/s and cpu seconds per GiB of both sides
  * (best round), microseconds (ping: p50), ratio to the limit of the same minute (median of
- * the rounds; raw_256k shows how well the limit repeats, raw_256k_fill what writing costs it).
+ * the rounds; raw_256k shows how well the limit repeats, raw_256k_file and raw_256k_fill what
+ * reading the file before each send and writing one after each receive cost it).
  */
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -35,6 +37,16 @@ static double now_sec(clockid_t id)
 
 	clock_gettime(id, &ts);
 	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+/* Both sides of every case sit on the same two processors, or a ratio compares placements. */
+static void pin(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	pthread_setaffinity_np(pthread_self(), sizeof(set), &set);	/* fails with one processor: as well */
 }
 
 /* ---- the engine's server, on a thread of its own ---- */
@@ -81,10 +93,12 @@ static u16 server_port;
 
 static void *server_thread(void *arg)
 {
-	struct io *io = io_uring_new();
 	struct xfer_server *s;
+	struct io *io;
 	int err, port;
 
+	pin(1);
+	io = io_uring_new();
 	for (port = 23400, s = NULL; !s && port < 23500; port++) {
 		char addr[32];
 
@@ -203,14 +217,21 @@ static void raw_pair(void)
 	setsockopt(pair[1], IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
+/* @arg: reads each chunk from the file first, as the engine's server does. */
 static void *raw_sender(void *arg)
 {
 	char *buf = xcalloc(1, CHUNK);
 	double end = now_sec(CLOCK_MONOTONIC) + run_sec;
+	const bool *from_file = arg;
+	u64 off = 0;
 
+	pin(1);
 	while (now_sec(CLOCK_MONOTONIC) < end) {
 		size_t n = 0;
 
+		if (*from_file && pread(file_fd, buf, CHUNK, off) != CHUNK)
+			exit(1);
+		off = (off + CHUNK) % FILE_BYTES;
 		while (n < CHUNK) {
 			ssize_t r = send(pair[0], buf + n, CHUNK - n, 0);
 
@@ -225,7 +246,7 @@ static void *raw_sender(void *arg)
 }
 
 /* @fill: each chunk is written to the file, as the engine's client does. */
-static struct result raw(bool fill)
+static struct result raw(bool from_file, bool fill)
 {
 	double start = now_sec(CLOCK_MONOTONIC), cpu = cpu_sec();
 	char *buf = xcalloc(1, CHUNK);
@@ -234,7 +255,7 @@ static struct result raw(bool fill)
 	ssize_t r;
 
 	raw_pair();
-	pthread_create(&t, NULL, raw_sender, NULL);
+	pthread_create(&t, NULL, raw_sender, &from_file);
 	while ((r = recv(pair[1], buf, CHUNK, fill ? MSG_WAITALL : 0)) > 0) {
 		bytes += r;
 		if (!fill)
@@ -268,6 +289,7 @@ static void *raw_ponger(void *arg)
 {
 	char b[32];
 
+	pin(1);
 	while (recv(pair[0], b, 32, 0) == 32 && send(pair[0], b, 32, 0) == 32)
 		;
 	return NULL;
@@ -328,13 +350,14 @@ struct bench_case {
 	const char	*name;
 	int		qd;
 	u64		len;
-	bool		fill, sum, limit;
+	bool		fill, sum, limit, file;
 	struct result	best;
 	double		ratio[ROUNDS_MAX], cpu_ratio[ROUNDS_MAX];
 };
 
 static struct bench_case cases[] = {
 	{ .name = "raw_256k", .limit = true },
+	{ .name = "raw_256k_file", .limit = true, .file = true },
 	{ .name = "xfer_256k_qd1", .qd = 1, .len = CHUNK },
 	{ .name = "xfer_256k_qd4", .qd = 4, .len = CHUNK },
 	{ .name = "xfer_256k_qd16", .qd = 16, .len = CHUNK },
@@ -347,9 +370,9 @@ static struct bench_case cases[] = {
 
 static void run_case(struct bench_case *b, struct xfer_peer *p, struct io *io, int round)
 {
-	struct result limit = raw(b->fill && !b->limit), r;
+	struct result limit = raw(false, b->fill && !b->limit), r;
 
-	r = b->limit ? raw(b->fill) : engine(p, io, b->qd, b->len, b->fill);
+	r = b->limit ? raw(b->file, b->fill) : engine(p, io, b->qd, b->len, b->fill);
 	b->ratio[round] = r.mibs / limit.mibs;
 	b->cpu_ratio[round] = r.cpu_per_gib / limit.cpu_per_gib;
 	if (r.mibs > b->best.mibs)
@@ -402,6 +425,7 @@ int main(int argc, char **argv)
 		}
 	}
 	log_open("xfer_bench", LOG_L_ERR);
+	pin(0);
 	file_fd = temp_file(dir);
 	fill_fd = temp_file(dir);
 	pthread_create(&t, NULL, server_thread, NULL);
