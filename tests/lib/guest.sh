@@ -110,7 +110,8 @@ figure() {
 # A yes-or-no figure from a command.
 holds() { local n=$1; shift; if "$@"; then figure "$n" yes = yes; else figure "$n" no = yes; fi; }
 expect_dmesg() { printf '%s\n' "$1" >> /run/augur/expect; }
-dmesg_has() { dmesg | tac | sed '/augur-test: begin/q' | grep -qE -- "$1"; }
+# Reads all of it before it answers: under pipefail an early end of the reader would look like "no".
+dmesg_has() { dmesg | awk '/augur-test: begin/ { text = "" } { text = text $0 "\n" } END { printf "%s", text }' | grep -E -- "$1" > /dev/null; }
 
 # ---------------------------------------------------------------- network
 HOSTS="client client2 srv1 srv2 srv3 srv4"
