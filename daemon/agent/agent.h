@@ -232,6 +232,8 @@ struct fill {
 	struct upcall_range got[16];
 	int		ngot;
 	struct grant	*g;		/* NULL: the request is the grant */
+	struct fh	fh;		/* the inode and version it was begun for */
+	u64		version, tag;
 	unsigned int	writes;
 	int		err;
 	bool		ended, unasked;

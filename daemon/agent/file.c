@@ -87,6 +87,9 @@ struct fill *fill_new(struct fwork *f, u64 off, u64 len, struct grant *g, bool u
 	fl->len = len;
 	fl->g = g;
 	fl->unasked = unasked;
+	fl->fh = f->o->fh;
+	fl->version = f->o->version;
+	fl->tag = f->o->tag;
 	if (g)
 		g->fills++;
 	if (unasked)
@@ -94,6 +97,14 @@ struct fill *fill_new(struct fwork *f, u64 off, u64 len, struct grant *g, bool u
 	list_add_tail(&f->fills, &fl->link);
 	fly_range(f->o, off, len, true);
 	return fl;
+}
+
+/* Another version may have taken the object's place meanwhile: these bytes are not its. */
+static bool fill_current(const struct fill *fl)
+{
+	const struct cobj *o = fl->f->o;
+
+	return fh_equal(&fl->fh, &o->fh) && fl->version == o->version && fl->tag == o->tag;
 }
 
 /* Remembers that [off, off + len) came; ranges are few because frames come in order. */
@@ -172,13 +183,17 @@ static void fill_finish(struct fill *fl)
 	struct vol *v = f->v;
 	struct cobj *o = f->o;
 	struct batch *b = fl->b;
+	bool current = fill_current(fl);
 	int err;
 
-	if (!fl->err && !got_all(fl))
+	if (!current)
+		fl->err = -ESTALE;
+	else if (!fl->err && !got_all(fl))
 		fl->err = -EIO;
 	err = fl->err;
 	list_del(&fl->link);
-	fly_range(o, fl->off, fl->len, false);
+	if (current)
+		fly_range(o, fl->off, fl->len, false);
 	if (fl->unasked)
 		v->ahead_bytes -= fl->len;
 	if (!err) {
@@ -187,11 +202,11 @@ static void fill_finish(struct fill *fl)
 			o->flags |= COBJ_AHEAD;
 	}
 	if (fl->g)
-		grant_fill_done(v, fl, o->flags & COBJ_COMPLETE);
-	if (err == -ESTALE)
+		grant_fill_done(v, fl, current && (o->flags & COBJ_COMPLETE));
+	if (err == -ESTALE && current)
 		file_stale(v, o);
 	/* An unasked fill that failed is no verdict for those who waited on it: they ask themselves. */
-	if (err && (!fl->unasked || err == -ESTALE))
+	if (err && current && (!fl->unasked || err == -ESTALE))
 		fail_waits(f, fl->off, fl->len, err);
 	free(fl);
 	if (b)
@@ -231,6 +246,10 @@ void fill_data(struct fill *fl, u64 off, struct xfer_buf *body)
 
 	if (fl->err || fl->f->v->dead)
 		return;
+	if (!fill_current(fl)) {
+		fl->err = -ESTALE;
+		return;
+	}
 	if (off < fl->off || off - fl->off > fl->len || body->len > fl->len - (off - fl->off) ||
 	    got_add(fl, off, body->len)) {
 		log_err("event=bad_answer what=range off=%llu len=%zu", (unsigned long long)off, body->len);
@@ -242,7 +261,7 @@ void fill_data(struct fill *fl, u64 off, struct xfer_buf *body)
 	fw->buf = body;
 	xfer_buf_get(body);
 	fw->w.c = fl->f->v->c;
-	fw->w.fh = o->fh;
+	fw->w.fh = fl->fh;
 	fw->w.off = off;
 	fw->w.p = body->data;
 	fw->w.len = body->len;
@@ -297,7 +316,7 @@ static int read_check(struct fill *fl, struct wire_in in)
 	}
 	if (err)
 		return -EIO;
-	return version == fl->f->o->version && tag == fl->f->o->tag ? 0 : -ESTALE;
+	return version == fl->version && tag == fl->tag ? 0 : -ESTALE;
 }
 
 static void read_done(struct ask *a, int status, struct wire_in body)
@@ -419,7 +438,9 @@ static void waits_check(struct fwork *f)
 	list_for_each_safe(p, t, &f->waits) {
 		struct req *r = container_of(p, struct req, link);
 
-		if (cobj_has(f->o, r->off, r->len)) {
+		if (!fh_equal(&r->fh, &f->o->fh)) {
+			req_reply(r, -ESTALE, 0);	/* of an inode that was switched away */
+		} else if (cobj_has(f->o, r->off, r->len)) {
 			req_reply_fetch(r, f->o);
 		} else {
 			/* What it waited for came from elsewhere and failed: its own question. */

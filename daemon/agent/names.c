@@ -157,6 +157,7 @@ static void switch_entry(struct dwork *d, struct stub_ent *s)
 {
 	struct vol *v = d->v;
 	bool other = memcmp(s->old_oid, s->attr.oid, AUGUR_OID_LEN);
+	struct cobj *old;
 	int err;
 
 	if (v->m)
@@ -166,11 +167,13 @@ static void switch_entry(struct dwork *d, struct stub_ent *s)
 	if (err) {
 		log_notice("event=switch_refused name=%s error=\"%s\"", log_esc(s->name, s->name_len), strerror(-err));
 		lower_unlink_tmp(v->c, s->tmp);
-		s->outcome = STUB_FAILED;
-		s->res = err == -EBUSY ? err : -ESTALE;
+		/* Used here just now: the old version stays. Else the name has changed: look again. */
+		s->outcome = err == -EBUSY ? STUB_SAME : STUB_IN_WAY;
+		s->old_fh.len = 0;
 		return;
 	}
-	if (other)
+	old = other ? cobj_peek(v->c, s->old_oid) : NULL;
+	if (old && fh_equal(&old->fh, &s->old_fh))
 		cobj_forget(v->c, s->old_oid);
 	take_entry(d, s);
 }

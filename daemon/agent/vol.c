@@ -225,38 +225,53 @@ static void on_settled(void *ctx, const u8 *oid, bool complete, u64 present)
 		upcall_settle(v->m, oid, complete, present);
 }
 
+struct inode_load { struct vol *v; struct upcall_inode in; u8 *map; };
+
 static void inode_loaded(void *arg, struct cobj *o)
 {
-	struct upcall_inode *in = arg;
-	struct vol *v = (struct vol *)(uintptr_t)in->size;
+	struct inode_load *il = arg;
+	struct vol *v = il->v;
 	size_t n;
 
-	in->size = 0;
-	if (o && cobj_is_file(o) && fh_equal(&o->fh, &in->fh) && !v->dead) {
+	if (o && cobj_is_file(o) && fh_equal(&o->fh, &il->in.fh) && !v->dead) {
 		n = augur_map_bytes(o->size, o->shift);
-		if (in->state & AUGUR_IS_COMPLETE) {
+		if (il->in.state & AUGUR_IS_COMPLETE) {
 			cobj_present(v->c, o, 0, o->size);
-		} else if (in->map && in->map_len == n && in->chunk_shift == o->shift) {
+		} else if (il->map && il->in.map_len == n && il->in.chunk_shift == o->shift) {
 			cobj_map_need(o);
 			for (size_t i = 0; i < n; i++)
-				o->map[i] |= in->map[i];
+				o->map[i] |= il->map[i];
 			settle_add(v->c, o, 0);
 		}
 	}
-	free((void *)in->map);
-	free(in);
+	free(il->map);
+	free(il);
 }
 
 /* What the last daemon had filled and not yet claimed: the kernel remembers. */
 static void inode_ahead(void *arg, const struct upcall_inode *in)
 {
-	struct vol *v = arg;
-	struct upcall_inode *copy = xmemdup(in, sizeof(*in));
+	struct inode_load *il = xcalloc(1, sizeof(*il));
 
-	if (in->map)
-		copy->map = xmemdup(in->map, in->map_len);
-	copy->size = (uintptr_t)v;
-	cobj_load(v->c, copy->oid, inode_loaded, copy);
+	il->v = arg;
+	il->in = *in;
+	il->map = in->map ? xmemdup(in->map, in->map_len) : NULL;
+	cobj_load(il->v->c, il->in.oid, inode_loaded, il);
+}
+
+/* The mount's smallest chunk is that of stubs made from now on. */
+static void take_options(struct vol *v, const char *options)
+{
+	const char *p = strstr(options, "chunk_kb=");
+	unsigned long kb = p ? strtoul(p + 9, NULL, 10) : 0;
+	unsigned int shift = 10;
+
+	if (!kb || (kb & (kb - 1)))
+		return;
+	while (kb >>= 1)
+		shift++;
+	if (shift >= AUGUR_CHUNK_SHIFT_MIN && shift <= AUGUR_CHUNK_SHIFT_MAX)
+		v->c->chunk_shift = shift;
 }
 
 void vol_mount(struct vol *v, u64 mount_id)
@@ -323,8 +338,10 @@ static void on_found(void *ctx, const struct upcall_info *info)
 			return;
 		}
 	}
-	if (!v->m)
-		vol_mount(v, info->mount_id);
+	if (v->m)
+		return;
+	take_options(v, info->options);
+	vol_mount(v, info->mount_id);
 }
 
 const struct upcall_ops agent_upcall_ops = {
