@@ -18,7 +18,5 @@ for seed in 1 2 3; do
 	at_least "$share" 0.35 "share of the smaller of two proxies, seed $seed"
 	note "share seed $seed: $share"
 	pp augur --ctl /run/augur/agent.sock where "$MNT/d00/f0001"
-	vol_umount
-	vol_wipe
-	for d in agent p2 p1; do daemon_stop $d; done
+	vol_down
 done

@@ -29,7 +29,7 @@ if os.fork() == 0:
 assert os.waitstatus_to_exitcode(os.wait()[1]) == 0, "child saw other bytes"
 P
 for f in large/big large/sparse; do pp python3 "$RUN/map.py" "$MNT/$f" "$ORIGIN/$f" 1; done
-vol_umount; vol_wipe; vol_mount
+vol_fresh
 dd if="$MNT/large/big" of=/dev/null bs=4096 skip=700 count=3 status=none
 pp python3 "$RUN/map.py" "$MNT/large/big" "$ORIGIN/large/big" 2
 

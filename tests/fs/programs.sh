@@ -37,7 +37,7 @@ check() {
 	git -C "$MNT/repo" fsck --full
 }
 say "== nothing here yet"; check
-vol_umount; vol_wipe; vol_mount
+vol_fresh
 say "== half present"; half; check
 say "== all here"
 before=$(stat_of upcalls); check

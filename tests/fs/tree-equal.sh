@@ -15,10 +15,10 @@ find "$MNT" -printf '%P %y %m %n %U %G %s %T@ %C@ %l\n' | sort > "$RUN/mount.lis
 cmp "$RUN/origin.list" "$RUN/mount.list" || { diff "$RUN/origin.list" "$RUN/mount.list" | head; fail "find sees another tree"; }
 
 trace=/sys/kernel/tracing
-echo 1 > $trace/events/augurfs/augur_req_new/enable
+echo 1 > $trace/events/augurfs/augur_upcall_new/enable
 echo > $trace/trace
 before=$(stat_of upcalls)
 same_tree "$ORIGIN" "$MNT" --ctime --ino
 is "$(stat_of upcalls)" "$before" "upcalls of the second pass"
-is "$(grep -c augur_req_new: $trace/trace || :)" 0 "requests the tracepoint saw in the second pass"
-echo 0 > $trace/events/augurfs/augur_req_new/enable
+is "$(grep -c augur_upcall_new: $trace/trace || :)" 0 "requests the tracepoint saw in the second pass"
+echo 0 > $trace/events/augurfs/augur_upcall_new/enable
