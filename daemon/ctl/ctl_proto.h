@@ -16,7 +16,8 @@
  *            root/ and .augur/, stamps the root), dials the proxies; everything that can be wrong with
  *            a mount is said here.  Idempotent.
  *   where    {path: absolute, in a mount} -> {oid, version, pu, shard, proxy, addr, state, ino}
- *            state: present | partial | absent (a directory: present when it is populated)
+ *            state: present | partial | absent (a directory: present when it is populated);
+ *            ino: 64 bits in a signed number
  *   warm     {paths: [...], depth} -> progress {files, bytes, total_files, total_bytes, eta_s}*, then
  *            {files, bytes, errors}
  *   log      {limit, follow: bool, mount} -> row {time, session, op, path, off, len, latency_us, pid, comm}*

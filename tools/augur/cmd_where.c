@@ -21,6 +21,15 @@ static void print_one(json_t *ans, const char *path)
 	       json_int(ans, "version", 0), (unsigned long long)json_int(ans, "ino", 0));
 }
 
+/* 64 bits do not fit the numbers of most JSON readers, and not all fit jansson's: a string. */
+static void ino_to_text(json_t *ans)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)json_int(ans, "ino", 0));
+	json_object_set_new(ans, "ino", json_string(text));
+}
+
 /* augurd is away: what the kernel says about the mount the path lies in. */
 static int from_sysfs(struct augur *a, const struct mount *m)
 {
@@ -48,6 +57,7 @@ static int one(struct augur *a, const char *arg, const struct mount *m, size_t n
 		return fault_is_down(&a->fault) ? from_sysfs(a, mount_find(m, n, path)) : fault_report(a, RC_FAILED);
 	if (a->json) {
 		json_object_set_new(ans, "path", json_string(printable(path)));
+		ino_to_text(ans);
 		json_line(ans);
 		return RC_OK;
 	}
