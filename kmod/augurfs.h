@@ -7,8 +7,8 @@
  *   mmap_lock (dropped before any wait) -> upper sb_writers -> upper dir i_rwsem ->
  *   upper inode i_rwsem -> [a wait for the daemon is allowed up to here] ->
  *   lower sb_writers -> lower dir i_rwsem -> lower inode i_rwsem ->
- *   leaf spinlocks: augur_inode.lock, augur_sb.req_lock (never nested in one another
- *   except inode.lock -> req_lock).
+ *   leaf spinlocks: the listings' lock -> augur_inode.lock -> augur_sb.req_lock or
+ *   augur_sb.unsettled_lock; lease_lock alone.
  * No upcall while holding anything of the lower filesystem or the mmap lock.
  * A netlink handler (doit) never waits and never takes an i_rwsem of the upper tree,
  * except SWITCH and REMOVE, which take the *lower* directory's lock only.
@@ -78,6 +78,7 @@ struct augur_sb {
 	char			*source;	/* PROXY[,PROXY...]:/VOLUME, as given */
 	char			*cache;		/* cache= as given */
 	struct augur_opts	opts;		/* opts.h: one member a knob */
+	bool			plain;		/* lower buffered reads are filemap_read(): lower.c */
 	bool			suid, dev;	/* mount options: setuid bits and devices are honoured */
 	atomic64_t		epoch;		/* names with an older one are looked up again */
 	atomic_t		state;		/* enum augur_mount_state */
@@ -161,7 +162,7 @@ static inline bool augur_is_complete(const struct inode *inode)
 
 /* -------- open regular file: file->private_data (directories: listing.c's, or NULL) -------- */
 struct augur_file {
-	struct file	*lower;
+	struct file	*lower;		/* NULL until needed: augur_file_lower() */
 	u32		open_id;
 	u64		session_key;
 	/* access summary; racy by design, only counters */
@@ -227,6 +228,7 @@ struct inode *augur_iget(struct super_block *sb, struct inode *lower, struct den
 /* The same with the record at hand, valid. */
 struct inode *augur_iget_record(struct super_block *sb, struct inode *lower,
 				const struct augur_rec *rec);
+bool augur_known_stale(struct super_block *sb, struct inode *lower, const struct augur_rec *rec);
 /* The upper inode in memory with this oid (the current version, else a stale one), or NULL; iput() it. */
 struct inode *augur_ilookup(struct super_block *sb, const u8 oid[AUGUR_OID_LEN]);
 /* From a lower file handle (as in the ABI: type + bytes), loading it if need be. */
@@ -256,6 +258,7 @@ void augur_file_cache_exit(void);
 extern const struct file_operations augur_file_fops;
 extern const struct address_space_operations augur_aops;
 int augur_mmap(struct file *file, struct vm_area_struct *vma);
+struct file *augur_file_lower(struct file *file);	/* of an open, opened at first need */
 extern const struct xattr_handler *AUGUR_XATTR_CONST augur_xattr_handlers[];
 struct posix_acl *augur_get_inode_acl(struct inode *inode, int type, bool rcu);
 ssize_t augur_listxattr(struct dentry *dentry, char *list, size_t size);
@@ -356,6 +359,8 @@ int augur_selftest(void);			/* selftest/: pure logic, at load */
 #endif
 
 /* -------- lower.c: every version-dependent VFS call on the lower filesystem -------- */
+bool augur_lower_is_plain(const struct super_block *lower);
+int augur_lower_may_read(struct augur_sb *asb, struct inode *lower);	/* as the mounter */
 struct file *augur_lower_open(struct file *upper, struct inode *lower);	/* user-visible path is ours */
 struct file *augur_lower_open_dir(struct augur_sb *asb, struct dentry *dentry);
 ssize_t augur_lower_read_iter(struct file *lower, struct iov_iter *iter, struct kiocb *iocb);

@@ -107,6 +107,7 @@ static int adopt_cache(struct fs_context *fc, struct augur_sb *asb, const struct
 		return PTR_ERR(mnt);
 	}
 	mnt->mnt_flags |= MNT_NOATIME;
+	asb->plain = augur_lower_is_plain(mnt->mnt_sb);
 	asb->lower_mnt = mnt;
 	asb->lower_top.mnt = mnt;
 	asb->lower_top.dentry = dget(path->dentry);

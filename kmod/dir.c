@@ -150,10 +150,17 @@ static void drop_found(struct found *f)
 	f->lower = NULL;
 }
 
+/* By its record, or because its inode was found to be while the record did not say so yet. */
+static bool is_stale(struct super_block *sb, const struct found *f)
+{
+	return (f->rec.flags & AUGUR_REC_STALE) ||
+	       augur_known_stale(sb, d_inode(f->lower), &f->rec);
+}
+
 static bool must_ask(struct inode *dir, const struct found *f)
 {
 	if (f->lower)
-		return f->rec.flags & AUGUR_REC_STALE;
+		return is_stale(dir->i_sb, f);
 	return !augur_is_complete(dir);
 }
 
@@ -198,9 +205,12 @@ static int find_name(struct augur_sb *asb, struct inode *dir, struct dentry *low
 			return err;
 	}
 	err = find_lower(asb, lower_dir, name, f);
-	if (err || (f->lower && !(f->rec.flags & AUGUR_REC_STALE)))
+	if (err || (f->lower && !is_stale(dir->i_sb, f)))
 		return err;
-	drop_found(f);
+	if (f->lower) {
+		drop_found(f);
+		return -ESTALE;
+	}
 	augur_warn(asb, "the daemon says that a name exists and the cache does not have it: see augur doctor");
 	return -EIO;
 }

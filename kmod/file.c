@@ -2,12 +2,15 @@
 /*
  * file.c - open regular files: every read is "present?", then the lower file's own read.
  *
- * An open asks for a valid lease, opens the lower file as the mounter, and from then on
- * stays with its version.  A complete file costs one look at its state per read: no lock,
- * no allocation, no change of credentials.  An incomplete one is read in steps, each made
- * present first; there the user's buffer is faulted in before the lower file is touched,
- * because it may itself be a mapping of absent bytes, and the lower filesystem may hold the
- * lock that the daemon needs to bring them.
+ * An open asks for a valid lease and the mounter's right to the lower object, and from then
+ * on stays with its version.  Where the lower filesystem's buffered read is the page cache's
+ * (plain), the open file looks into the lower inode's pages itself, with its own read-ahead;
+ * a lower file is opened only for what needs one: direct I/O, splice, mappings.  A complete
+ * file costs one look at its state per read: no lock, no allocation, no change of
+ * credentials.  An incomplete one is read in steps, each made present first; there the
+ * user's buffer is faulted in before the lower file is touched, because it may itself be a
+ * mapping of absent bytes, and the lower filesystem may hold the lock that the daemon needs
+ * to bring them.
  *
  * Read-only: the VFS refuses writers with EROFS before they get here.  There is no ioctl,
  * no FIEMAP and no hole, as none of those tells the truth about an incomplete file.
@@ -70,6 +73,55 @@ static unsigned int open_event_flags(const struct inode *inode, const struct fil
 	return evf;
 }
 
+/* Do reads of @file go to the lower inode's pages without a lower file? */
+static bool is_plain(const struct file *file)
+{
+	return file->f_mapping != file_inode(file)->i_mapping;
+}
+
+/* Must its filesystem be told of an open before its pages may be read? */
+static bool needs_open(const struct inode *lower)
+{
+	return IS_DAX(lower) || IS_ENCRYPTED(lower) || IS_VERITY(lower);
+}
+
+/* The lower file of an open, opened by the first who needs it. */
+struct file *augur_file_lower(struct file *file)
+{
+	struct augur_file *af = file->private_data;
+	/* Pairs with the exchange below. */
+	struct file *lower = smp_load_acquire(&af->lower), *other;
+
+	if (lower)
+		return lower;
+	lower = augur_lower_open(file, AUGUR_I(file_inode(file))->lower);
+	if (IS_ERR(lower))
+		return lower;
+	other = cmpxchg(&af->lower, NULL, lower);
+	if (!other)
+		return lower;
+	fput(lower);
+	return other;
+}
+
+/* Says how @file will be read: by the lower inode's pages, or through a lower file. */
+static int open_lower(struct augur_sb *asb, struct file *file, struct inode *lower)
+{
+	struct file *f;
+
+	if (asb->plain && !needs_open(lower)) {
+		file->f_mapping = lower->i_mapping;
+		file->f_mode |= FMODE_NOWAIT;
+		if (!(file->f_flags & O_DIRECT))
+			return augur_lower_may_read(asb, lower);
+	}
+	f = augur_file_lower(file);
+	if (IS_ERR(f))
+		return PTR_ERR(f);
+	file->f_mode |= f->f_mode & (FMODE_CAN_ODIRECT | FMODE_NOWAIT);
+	return 0;
+}
+
 static int augur_open(struct inode *inode, struct file *file)
 {
 	struct augur_sb *asb = AUGUR_SB(inode->i_sb);
@@ -83,10 +135,10 @@ static int augur_open(struct inode *inode, struct file *file)
 	af = kmem_cache_zalloc(file_cache, GFP_KERNEL);
 	if (!af)
 		return -ENOMEM;
+	file->private_data = af;
 	opens_inc(ai);
-	af->lower = augur_lower_open(file, ai->lower);
-	if (IS_ERR(af->lower)) {
-		err = PTR_ERR(af->lower);
+	err = open_lower(asb, file, ai->lower);
+	if (err) {
 		atomic_dec(&ai->opens);
 		kmem_cache_free(file_cache, af);
 		return err;
@@ -94,8 +146,6 @@ static int augur_open(struct inode *inode, struct file *file)
 	augur_live_inc();
 	af->open_id = next_open_id(asb);
 	af->session_key = augur_session_key(asb);
-	file->f_mode |= af->lower->f_mode & (FMODE_CAN_ODIRECT | FMODE_NOWAIT);
-	file->private_data = af;
 	augur_stat_inc(asb, opens);
 	augur_event_open(inode, af, open_event_flags(inode, file));
 	return 0;
@@ -106,7 +156,8 @@ static int augur_release(struct inode *inode, struct file *file)
 	struct augur_file *af = file->private_data;
 
 	augur_event_close(inode, af);
-	fput(af->lower);
+	if (af->lower)
+		fput(af->lower);
 	atomic_dec(&AUGUR_I(inode)->opens);
 	kmem_cache_free(file_cache, af);
 	augur_live_dec();
@@ -124,6 +175,18 @@ static void account_read(struct inode *inode, struct augur_file *af, loff_t pos,
 	augur_stat_add(asb, read_bytes, bytes);
 	af->ra_next = pos + bytes;
 	augur_event_read(inode, af, pos, bytes, evf);
+}
+
+static ssize_t lower_read(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct file *lower;
+
+	if (likely(is_plain(iocb->ki_filp) && !(iocb->ki_flags & IOCB_DIRECT)))
+		return filemap_read(iocb, to, 0);
+	lower = augur_file_lower(iocb->ki_filp);
+	if (IS_ERR(lower))
+		return PTR_ERR(lower);
+	return augur_lower_read_iter(lower, to, iocb);
 }
 
 /* How much from @pos a miss should bring: twice as much each time while reads follow on. */
@@ -168,7 +231,7 @@ static ssize_t read_step(struct kiocb *iocb, struct iov_iter *to, size_t len, si
 	    fault_in_iov_iter_writeable(to, len) == len)
 		return -EFAULT;
 	iov_iter_truncate(to, len);
-	ret = augur_lower_read_iter(af->lower, to, iocb);
+	ret = lower_read(iocb, to);
 	iov_iter_reexpand(to, rest - max_t(ssize_t, ret, 0));
 	return ret;
 }
@@ -204,7 +267,7 @@ static ssize_t augur_read_iter(struct kiocb *iocb, struct iov_iter *to)
 
 	if (likely(augur_is_complete(inode))) {
 		evf = AUGUR_EVF_HIT;
-		ret = augur_lower_read_iter(af->lower, to, iocb);
+		ret = lower_read(iocb, to);
 	} else {
 		ret = read_incomplete(iocb, to);
 	}
@@ -219,10 +282,13 @@ static ssize_t augur_splice_read(struct file *file, loff_t *ppos, struct pipe_in
 {
 	struct augur_file *af = file->private_data;
 	struct inode *inode = file_inode(file);
+	struct file *lower = augur_file_lower(file);
 	unsigned int evf = AUGUR_EVF_HIT;
 	loff_t pos = *ppos;
 	ssize_t ret;
 
+	if (IS_ERR(lower))
+		return PTR_ERR(lower);
 	if (!augur_is_complete(inode)) {
 		len = min_t(size_t, len, (size_t)READ_ONCE(pipe->max_usage) << PAGE_SHIFT);
 		ret = make_present(inode, af, pos, len, len, flags & SPLICE_F_NONBLOCK);
@@ -230,7 +296,7 @@ static ssize_t augur_splice_read(struct file *file, loff_t *ppos, struct pipe_in
 			return ret;
 		evf = 0;
 	}
-	ret = augur_lower_splice_read(af->lower, file, ppos, pipe, len, flags);
+	ret = augur_lower_splice_read(lower, file, ppos, pipe, len, flags);
 	if (ret > 0)
 		account_read(inode, af, pos, ret, evf);
 	return ret;
@@ -244,12 +310,17 @@ static int augur_fadvise(struct file *file, loff_t off, loff_t len, int advice)
 	struct augur_file *af = file->private_data;
 	struct inode *inode = file_inode(file);
 	u64 bytes = len ? len : (u64)i_size_read(inode);
+	struct file *lower;
 	int err;
 
 	if (off < 0 || len < 0)
 		return -EINVAL;
-	if (advice != POSIX_FADV_WILLNEED || augur_is_complete(inode))
-		return vfs_fadvise(af->lower, off, len, advice);
+	if (advice != POSIX_FADV_WILLNEED || augur_is_complete(inode)) {
+		if (is_plain(file))
+			return generic_fadvise(file, off, len, advice);
+		lower = augur_file_lower(file);
+		return IS_ERR(lower) ? PTR_ERR(lower) : vfs_fadvise(lower, off, len, advice);
+	}
 	err = augur_need_range(inode, af, off, bytes, bytes, AUGUR_RQ_PREFETCH, false);
 	return err == -EINTR ? err : 0;
 }

@@ -46,6 +46,20 @@ static int set_lower(struct inode *inode, void *data)
 	return 0;
 }
 
+/* Is the version of @lower known, in memory, not to be the newest? */
+bool augur_known_stale(struct super_block *sb, struct inode *lower, const struct augur_rec *rec)
+{
+	struct iget_key key = { .lower = lower, .rec = rec };
+	struct inode *inode = ilookup5(sb, oid_hash(rec->oid), test_lower, &key);
+	bool stale;
+
+	if (!inode)
+		return false;
+	stale = READ_ONCE(AUGUR_I(inode)->state) & AUGUR_IS_STALE;
+	iput(inode);
+	return stale;
+}
+
 static int test_oid_current(struct inode *inode, void *data)
 {
 	struct augur_inode *ai = AUGUR_I(inode);

@@ -375,7 +375,7 @@ static struct augur_listing *current_listing(struct file *file)
 		if (err)
 			return ERR_PTR(err);
 	}
-	lower = augur_lower_dentry(file->f_path.dentry);
+	lower = augur_lower_dentry(file_dentry(file));
 	if (!lower)
 		return ERR_PTR(-ESTALE);
 	gen = READ_ONCE(ai->dir_gen);

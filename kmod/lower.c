@@ -6,6 +6,9 @@
  * Nothing here waits for the daemon.  SWITCH and REMOVE take the lower directory's lock and
  * freeze protection and no lock of ours.  Credentials are switched only where the lower
  * filesystem checks them: a read of an open file does not.
+ *
+ * A plain filesystem's buffered read of a regular file is filemap_read() over its own page
+ * cache and no more; tmpfs, which has no ->readahead and reads holes by itself, is not one.
  */
 #include <linux/cred.h>
 #include <linux/exportfs.h>
@@ -24,7 +27,7 @@
  * The mounter's right to read the lower object.  CAP_DAC_OVERRIDE makes the answer known
  * without the cost of switching credentials at each open.
  */
-static int may_read(struct augur_sb *asb, struct inode *lower)
+int augur_lower_may_read(struct augur_sb *asb, struct inode *lower)
 {
 	const struct cred *old;
 	int err;
@@ -35,6 +38,13 @@ static int may_read(struct augur_sb *asb, struct inode *lower)
 	err = inode_permission(&nop_mnt_idmap, lower, MAY_OPEN | MAY_READ);
 	revert_creds(old);
 	return err;
+}
+
+bool augur_lower_is_plain(const struct super_block *lower)
+{
+	const char *name = lower->s_type->name;
+
+	return !strcmp(name, "ext4") || !strcmp(name, "xfs") || !strcmp(name, "btrfs");
 }
 
 /* /proc/PID/maps and fd links of the result show the upper path. */
@@ -57,12 +67,13 @@ static struct file *open_backing(struct file *upper, struct augur_sb *asb, struc
 struct file *augur_lower_open(struct file *upper, struct inode *lower)
 {
 	struct augur_sb *asb = AUGUR_SB(file_inode(upper)->i_sb);
-	struct dentry *dentry = augur_lower_dentry(upper->f_path.dentry);
+	/* Another filesystem above us may have opened it with a path of its own. */
+	struct dentry *dentry = augur_lower_dentry(file_dentry(upper));
 	int err;
 
 	if (WARN_ON_ONCE(!dentry || d_inode(dentry) != lower))
 		return ERR_PTR(-EIO);
-	err = may_read(asb, lower);
+	err = augur_lower_may_read(asb, lower);
 	if (err)
 		return ERR_PTR(err);
 	return open_backing(upper, asb, dentry, LOWER_OPEN_FLAGS | (upper->f_flags & O_DIRECT));

@@ -177,9 +177,8 @@ static void wrap(struct vm_area_struct *vma, struct augur_vmops *vo)
 	vma->vm_ops = &vo->ops;
 }
 
-static int mmap_incomplete(struct file *file, struct vm_area_struct *vma)
+static int mmap_incomplete(struct file *file, struct file *lower, struct vm_area_struct *vma)
 {
-	struct augur_file *af = file->private_data;
 	struct inode *inode = file_inode(file);
 	struct augur_vmops *vo = kzalloc(sizeof(*vo), GFP_KERNEL);
 	u64 len;
@@ -191,7 +190,7 @@ static int mmap_incomplete(struct file *file, struct vm_area_struct *vma)
 	refcount_set(&vo->ref, 1);
 	vo->upper = get_file(file);
 	atomic_inc(&AUGUR_I(inode)->mappings);
-	err = augur_lower_mmap(af->lower, file, vma);
+	err = augur_lower_mmap(lower, file, vma);
 	if (!err && (!vma->vm_ops || !vma->vm_ops->fault))
 		err = -ENODEV;
 	if (err) {
@@ -201,16 +200,18 @@ static int mmap_incomplete(struct file *file, struct vm_area_struct *vma)
 	wrap(vma, vo);
 	/* The first of it will be touched: asked for, not waited for, as mmap_lock is held. */
 	len = min_t(u64, vma->vm_end - vma->vm_start, MAP_WANT);
-	augur_need_range(inode, af, (loff_t)vma->vm_pgoff << PAGE_SHIFT, len, len,
+	augur_need_range(inode, file->private_data, (loff_t)vma->vm_pgoff << PAGE_SHIFT, len, len,
 			 AUGUR_RQ_PREFETCH, false);
 	return 0;
 }
 
 int augur_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	struct augur_file *af = file->private_data;
+	struct file *lower = augur_file_lower(file);
 
+	if (IS_ERR(lower))
+		return PTR_ERR(lower);
 	if (augur_is_complete(file_inode(file)))
-		return augur_lower_mmap(af->lower, file, vma);
-	return mmap_incomplete(file, vma);
+		return augur_lower_mmap(lower, file, vma);
+	return mmap_incomplete(file, lower, vma);
 }
