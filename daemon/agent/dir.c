@@ -69,13 +69,27 @@ static void dwork_maybe_free(struct dwork *d)
 
 /* ---- answers to those who wait ---- */
 
+static void answer_waiting(struct dwork *d, int err)
+{
+	struct list *p, *t;
+
+	list_for_each_safe(p, t, &d->populates)
+		req_reply(container_of(p, struct req, link), err, err ? 0 : AUGUR_RP_COMPLETE);
+	while (!list_empty(&d->waiters)) {
+		struct dir_wait *w = list_first(&d->waiters, struct dir_wait, link);
+
+		list_del(&w->link);
+		if (w->fn)
+			w->fn(w->arg, err);
+		free(w);
+	}
+}
+
 static void answer_all(struct dwork *d, int err)
 {
 	u32 flags = err ? 0 : AUGUR_RP_COMPLETE;
 	struct list *p, *t;
 
-	list_for_each_safe(p, t, &d->populates)
-		req_reply(container_of(p, struct req, link), err, flags);
 	list_for_each_safe(p, t, &d->lookups) {
 		struct req *r = container_of(p, struct req, link);
 		u64 h = dir_name_hash(r->name, r->name_len);
@@ -87,14 +101,7 @@ static void answer_all(struct dwork *d, int err)
 			found = d->names[i] == h;
 		req_reply(r, err ? err : found ? 0 : -ENOENT, flags);
 	}
-	while (!list_empty(&d->waiters)) {
-		struct dir_wait *w = list_first(&d->waiters, struct dir_wait, link);
-
-		list_del(&w->link);
-		if (w->fn)
-			w->fn(w->arg, err);
-		free(w);
-	}
+	answer_waiting(d, err);
 }
 
 static void listed(struct dwork *d)
@@ -360,14 +367,15 @@ static void answer_listed(struct dwork *d)
 
 	list_for_each_safe(p, t, &d->lookups) {
 		struct req *r = container_of(p, struct req, link);
+		int err = r->asked ? -ESTALE : lower_has(d->v->c, &d->o->fh, r->name);
 
-		if (r->asked)
-			continue;
+		if (err == -ESTALE)
+			continue;	/* the name is there, of a version that is no more */
 		d->v->ahead_hits++;
-		req_reply(r, lower_has(d->v->c, &d->o->fh, r->name), AUGUR_RP_COMPLETE);
+		req_reply(r, err, AUGUR_RP_COMPLETE);
 	}
 	d->v->ahead_hits += !list_empty(&d->populates);
-	answer_all(d, 0);
+	answer_waiting(d, 0);
 }
 
 static void dwork_step(struct dwork *d)
@@ -394,7 +402,7 @@ static void dwork_step(struct dwork *d)
 		return;
 	}
 	r = lookup_unasked(d);
-	if (r && !d->big) {
+	if (r && !d->big && !(d->o->flags & COBJ_COMPLETE)) {
 		ask_listing(d, r);
 		return;
 	}

@@ -145,7 +145,7 @@ static inline bool cobj_is_file(const struct cobj *o) { return (o->mode & 017000
 static inline bool cobj_is_dir(const struct cobj *o) { return (o->mode & 0170000) == 0040000; }
 
 /* A name in the lower tree. */
-struct lower_name { char *name; u8 oid[AUGUR_OID_LEN]; struct fh fh; bool is_dir, valid, complete; u64 size; u32 pu; };
+struct lower_name { char *name; u8 oid[AUGUR_OID_LEN]; struct fh fh; bool is_dir, valid, complete, stale; u64 size; u32 pu; };
 
 /* ---- stub.c ---- */
 enum stub_outcome {
@@ -210,7 +210,7 @@ int lower_list_names(int dirfd, struct lower_name **names, size_t *n);
 int lower_look(int dirfd, struct lower_name *ln);
 /* Names of a directory with their records, in the directory's order. */
 int lower_list(struct cache *c, const struct fh *dir, struct lower_name **names, size_t *n);
-int lower_has(struct cache *c, const struct fh *dir, const char *name);	/* 0, -ENOENT; quick */
+int lower_has(struct cache *c, const struct fh *dir, const char *name);	/* 0, -ENOENT, -ESTALE; quick */
 void lower_names_free(struct lower_name *names, size_t n);
 /* Where is this inode? parent's oid and handle, by its name in the lower tree. */
 int lower_parent(struct cache *c, const struct fh *fh, u8 parent_oid[AUGUR_OID_LEN], struct fh *parent_fh,

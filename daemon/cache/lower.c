@@ -101,6 +101,7 @@ int lower_look(int dirfd, struct lower_name *ln)
 		ln->size = rec.size;
 		ln->pu = rec.pu;
 		ln->complete = rec.flags & AUGUR_REC_COMPLETE;
+		ln->stale = rec.flags & AUGUR_REC_STALE;
 	}
 	return 0;
 }
@@ -168,7 +169,7 @@ void lower_names_free(struct lower_name *names, size_t n)
 	free(names);
 }
 
-/* 0 if the directory has the name with a valid record, else -ENOENT or another -errno. Quick: not a worker. */
+/* 0 if the directory has the name with a valid record; -ENOENT, -ESTALE (marked), another -errno. Quick: not a worker. */
 int lower_has(struct cache *c, const struct fh *dir, const char *name)
 {
 	CLEANUP_CLOSE int fd = fh_open(c->top_fd, dir, O_RDONLY | O_DIRECTORY);
@@ -178,7 +179,7 @@ int lower_has(struct cache *c, const struct fh *dir, const char *name)
 	if (fd < 0)
 		return fd;
 	err = lower_look(fd, &ln);
-	return err ? err : ln.valid ? 0 : -ENOENT;
+	return err ? err : !ln.valid ? -ENOENT : ln.stale ? -ESTALE : 0;
 }
 
 /* ---- where an inode is ---- */

@@ -389,7 +389,8 @@ static void meet(struct stub_job *j, int dir, struct stub_ent *s, int fd)
 	s->flags = 0;
 	s->shift = augur_shift_for(s->attr.size, j->c->chunk_shift);
 	memcpy(s->old_oid, rec.oid, AUGUR_OID_LEN);
-	if (S_ISDIR(st.st_mode)) {
+	/* A directory takes no file's place, nor the reverse. */
+	if (S_ISDIR(st.st_mode) || S_ISDIR(s->attr.mode)) {
 		s->outcome = STUB_IN_WAY;
 		return;
 	}

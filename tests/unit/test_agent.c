@@ -1,0 +1,535 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The agent between a fake kernel and two real proxies on loopback: names and bytes arrive,
+ * what was fetched ahead is granted and ended, changes at the origin are switched in, a proxy
+ * that goes and comes is waited for, and lost rows of the index are found again.  Needs root.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <ftw.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+
+#include "agent/agent.h"
+#include "base/log.h"
+#include "fake_kernel.h"
+#include "role.h"
+
+static struct io *io;
+static char top[64];
+static struct agent ag;
+static struct vol *v;
+static pid_t proxies[2];
+
+/* ---- what main.c has ---- */
+
+int role_enter_netns(const char *name)
+{
+	return -ENOSYS;
+}
+
+void role_ready(struct role_cfg *cfg)
+{
+	if (write(cfg->ready_fd, "1", 1) != 1)
+		abort();
+}
+
+/* ---- places ---- */
+
+static char *at(const char *fmt, ...)
+{
+	static char buf[8][512];
+	static int i;
+	va_list ap;
+	int n;
+
+	i = (i + 1) % 8;
+	n = snprintf(buf[i], sizeof(buf[i]), "%s/", top);
+	va_start(ap, fmt);
+	vsnprintf(buf[i] + n, sizeof(buf[i]) - n, fmt, ap);
+	va_end(ap);
+	return buf[i];
+}
+
+static void put(const char *path, size_t len, int seed)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	u8 *buf = xmalloc(len ? len : 1);
+
+	assert_true(fd >= 0);
+	for (size_t i = 0; i < len; i++)
+		buf[i] = (i * 2654435761u >> 13) + seed;
+	assert_int_equal(write(fd, buf, len), len);
+	close(fd);
+	free(buf);
+}
+
+static bool same_bytes(const char *a, const char *b)
+{
+	char cmd[1100];
+
+	snprintf(cmd, sizeof(cmd), "cmp -s %s %s", a, b);
+	return !system(cmd);
+}
+
+static int rm_one(const char *path, const struct stat *st, int flag, struct FTW *f)
+{
+	return remove(path);
+}
+
+/* ---- the loop ---- */
+
+static void tick(struct io_op *op, int res)
+{
+}
+
+/* Steps until cond, at most so long. */
+#define until(ms, cond) ({							\
+	u64 end_ = io_now(io) + (ms) * 1000000ull;				\
+	while (!(cond) && io_now(io) < end_) {					\
+		struct io_op op_ = { .done = tick };				\
+		io->ops->timer(io, &op_, io_now(io) + 2000000);			\
+		while (op_.busy)						\
+			assert_int_equal(io->ops->step(io), 0);			\
+	}									\
+	(cond);									\
+})
+
+static u64 ask(u32 op, const u8 *oid, const struct fh *fh, const char *name, u64 off, u64 len, u32 flags)
+{
+	struct upcall_req rq = { .id = ++fake.last_req, .op = op, .flags = flags, .fh = *fh, .off = off, .len = len,
+				 .want = len, .name = name, .name_len = name ? strlen(name) : 0, .open_id = 1 };
+
+	memcpy(rq.oid, oid, AUGUR_OID_LEN);
+	memset(&fake.replies[rq.id % ARRAY_SIZE(fake.replies)], 0, sizeof(struct fake_reply));
+	agent_upcall_ops.request(&ag, &fake.m, &rq);
+	return rq.id;
+}
+
+static const struct fake_reply *reply_of(u64 id)
+{
+	return &fake.replies[id % ARRAY_SIZE(fake.replies)];
+}
+
+static int wait_reply(u64 id)
+{
+	assert_true(until(20000, reply_of(id)->come));
+	return reply_of(id)->status;
+}
+
+/* An object as the kernel sees it: by its name in the lower tree. */
+struct seen { u8 oid[AUGUR_OID_LEN]; struct fh fh; struct augur_rec rec; struct stat st; };
+
+static int look(const char *rel, struct seen *s)
+{
+	u8 buf[AUGUR_RECORD_LEN + 1];
+	char *path = at("cache/root/%s", rel);
+	ssize_t n = lgetxattr(path, AUGUR_XATTR_NAME, buf, sizeof(buf));
+
+	if (n < 0 || augur_rec_decode(buf, n, &s->rec) || lstat(path, &s->st) || fh_of(AT_FDCWD, path, &s->fh))
+		return -ENOENT;
+	memcpy(s->oid, s->rec.oid, AUGUR_OID_LEN);
+	return 0;
+}
+
+static int populate(const char *rel)
+{
+	struct seen s;
+
+	assert_int_equal(look(rel, &s), 0);
+	return wait_reply(ask(AUGUR_OP_POPULATE, s.oid, &s.fh, NULL, 0, 0, 0));
+}
+
+static int lookup(const char *dir, const char *name)
+{
+	struct seen s;
+
+	assert_int_equal(look(dir, &s), 0);
+	return wait_reply(ask(AUGUR_OP_LOOKUP, s.oid, &s.fh, name, 0, 0, 0));
+}
+
+static u64 fetch_start(const char *rel, u64 off, u64 len)
+{
+	struct seen s;
+	u64 chunk;
+
+	assert_int_equal(look(rel, &s), 0);
+	chunk = 1ull << s.rec.chunk_shift;
+	len = (off % chunk + len + chunk - 1) / chunk * chunk;
+	off = off / chunk * chunk;
+	return ask(AUGUR_OP_FETCH, s.oid, &s.fh, NULL, off, min(len, s.rec.size - off), 0);
+}
+
+static int fetch(const char *rel, u64 off, u64 len)
+{
+	return wait_reply(fetch_start(rel, off, len));
+}
+
+/* ---- set-up ---- */
+
+static void run_proxy(int i)
+{
+	int fds[2];
+	char c;
+
+	assert_int_equal(pipe(fds), 0);
+	proxies[i] = fork();
+	if (!proxies[i]) {
+		struct role_cfg cfg = {
+			.id = i ? "p2" : "p1", .insecure = true, .ready_fd = fds[1], .log_level = LOG_L_ERR,
+			.listen = i ? "127.0.0.1:17502" : "127.0.0.1:17501", .ctl = at("p%d.sock", i + 1),
+			.proxies = "p1=127.0.0.1:17501,p2=127.0.0.1:17502", .seed = 1, .lease_ms = 3000,
+			.exports = { { "vol", at("origin") } }, .nexports = 1,
+		};
+
+		/* The cache's lock is not ours. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		cfg.ready_fd = dup2(fds[1], 3);
+		close_range(4, ~0U, 0);
+		if (i)
+			cfg.join = "127.0.0.1:17501";
+		else
+			cfg.store = at("store.db");
+		_exit(role_proxy_run(&cfg));
+	}
+	close(fds[1]);
+	assert_int_equal(read(fds[0], &c, 1), 1);
+	close(fds[0]);
+}
+
+static void make_origin(void)
+{
+	assert_int_equal(mkdir(at("origin"), 0755), 0);
+	for (int d = 0; d < 8; d++) {
+		assert_int_equal(mkdir(at("origin/d%d", d), 0755), 0);
+		for (int f = 0; f < 20; f++)
+			put(at("origin/d%d/f%d", d, f), 1000 + 997 * f, d * 100 + f);
+	}
+	assert_int_equal(mkdir(at("origin/big"), 0755), 0);
+	for (int f = 0; f < 600; f++)
+		put(at("origin/big/n%03d", f), 10, f);
+	put(at("origin/large"), 9 << 20, 5);
+	put(at("origin/empty"), 0, 0);
+	assert_int_equal(symlink("d0/f1", at("origin/link")), 0);
+	assert_int_equal(link(at("origin/d0/f2"), at("origin/d1/hard")), 0);
+	usleep(50000);		/* past the age in which a state is too young to be trusted */
+}
+
+static void ready(void *arg, int err)
+{
+	*(int *)arg = err ? err : 1;
+}
+
+static void attach(void)
+{
+	enum ctl_error cause;
+	int ok = 0;
+
+	assert_int_equal(vol_new(&ag, "127.0.0.1:17501,127.0.0.1:17502:/vol", at("cache"), &v, &cause), 0);
+	vol_when_ready(v, io_now(io) + 10000000000ull, ready, &ok);
+	assert_true(until(10000, ok));
+	assert_int_equal(ok, 1);
+	fake.top_fd = v->c->top_fd;
+	fake.m.user = v;
+	fake.m.session++;
+	v->m = &fake.m;
+	lease_mount(v);
+}
+
+static void closed(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+static void detach(void)
+{
+	bool done = false;
+
+	agent_upcall_ops.gone(&ag, &fake.m);
+	vol_close(v, closed, &done);
+	assert_true(until(10000, done));
+}
+
+/* ---- tests, in this order: one volume ---- */
+
+static void names_arrive(void **state)
+{
+	struct seen s;
+
+	assert_int_equal(populate(""), 0);
+	assert_true(reply_of(fake.last_req)->flags & AUGUR_RP_COMPLETE);
+	assert_int_equal(look("", &s), 0);
+	assert_true(s.rec.flags & AUGUR_REC_COMPLETE);
+	assert_int_equal(look("large", &s), 0);
+	assert_int_equal(s.st.st_size, 9 << 20);
+	assert_int_equal(s.rec.flags, AUGUR_REC_STUB);
+	assert_int_equal(look("empty", &s), 0);
+	assert_int_equal(s.rec.flags, AUGUR_REC_COMPLETE);
+	assert_int_equal(look("link", &s), 0);
+	assert_true(S_ISLNK(s.st.st_mode));
+
+	/* A small directory comes whole with the first name asked for, and says so. */
+	assert_int_equal(lookup("d0", "f7"), 0);
+	assert_true(reply_of(fake.last_req)->flags & AUGUR_RP_COMPLETE);
+	assert_int_equal(look("d0/f19", &s), 0);
+	assert_int_equal(lookup("d0", "nothing"), -ENOENT);
+	assert_true(reply_of(fake.last_req)->flags & AUGUR_RP_COMPLETE);
+}
+
+static void a_big_directory(void **state)
+{
+	struct seen s, d;
+	u64 ids[6];
+
+	assert_int_equal(lookup("big", "n001"), 0);
+	assert_false(reply_of(fake.last_req)->flags & AUGUR_RP_COMPLETE);
+	assert_int_equal(look("big/n001", &s), 0);
+	assert_int_equal(look("big/n002", &s), -ENOENT);
+	assert_int_equal(lookup("big", "absent"), -ENOENT);
+	assert_int_equal(look("big", &d), 0);
+	for (int i = 0; i < 6; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "n%03d", 100 + i);
+		ids[i] = ask(AUGUR_OP_LOOKUP, d.oid, &d.fh, strdupa(name), 0, 0, 0);
+	}
+	for (int i = 0; i < 6; i++)
+		assert_int_equal(wait_reply(ids[i]), 0);
+	assert_int_equal(populate("big"), 0);
+	assert_int_equal(look("big/n599", &s), 0);
+}
+
+static void hard_links_meet(void **state)
+{
+	struct seen a, b;
+
+	assert_int_equal(populate("d1"), 0);
+	assert_int_equal(look("d0/f2", &a), 0);
+	assert_int_equal(look("d1/hard", &b), 0);
+	assert_int_equal(a.st.st_ino, b.st.st_ino);
+	assert_int_equal(a.rec.nlink, 2);
+}
+
+static void bytes_arrive(void **state)
+{
+	struct seen s;
+
+	assert_int_equal(fetch("d0/f5", 0, 1), 0);
+	assert_true(reply_of(fake.last_req)->flags & AUGUR_RP_COMPLETE);
+	assert_true(same_bytes(at("origin/d0/f5"), at("cache/root/d0/f5")));
+	assert_int_equal(look("d0/f5", &s), 0);
+	assert_int_equal(s.st.st_mtim.tv_nsec, ({ struct stat o; stat(at("origin/d0/f5"), &o); o.st_mtim.tv_nsec; }));
+	/* Beyond the end, or of a directory: refused. */
+	assert_int_equal(wait_reply(ask(AUGUR_OP_FETCH, s.oid, &s.fh, NULL, 1 << 20, 1, 0)), -ESTALE);
+	assert_int_equal(look("d0", &s), 0);
+	assert_int_equal(wait_reply(ask(AUGUR_OP_FETCH, s.oid, &s.fh, NULL, 0, 1, 0)), -EINVAL);
+}
+
+static void small_files_come_along(void **state)
+{
+	unsigned int ends = fake.ends;
+
+	assert_int_equal(populate("d2"), 0);
+	assert_int_equal(fetch("d2/f0", 0, 1), 0);
+	assert_int_equal(fetch("d2/f1", 0, 1), 0);
+	assert_true(until(5000, fake.ends - ends >= 18));
+	assert_int_equal(fake.begins, fake.ends);
+	for (int f = 0; f < 20; f++)
+		assert_true(same_bytes(at("origin/d2/f%d", f), at("cache/root/d2/f%d", f)));
+	/* The kernel did not know: it is told without a question to anybody. */
+	assert_int_equal(fetch("d2/f9", 0, 1), 0);
+	assert_int_equal(v->ahead_bytes, 0);
+}
+
+static void a_large_file_in_order(void **state)
+{
+	u64 fetches = 0;
+
+	for (u64 off = 0; off < 9 << 20; off += 131072, fetches++)
+		assert_int_equal(fetch("large", off, 131072), 0);
+	assert_true(until(5000, fake.begins == fake.ends));
+	assert_true(same_bytes(at("origin/large"), at("cache/root/large")));
+	assert_true(v->n_ahead > 0);
+}
+
+static void claims_settle(void **state)
+{
+	struct seen s;
+
+	assert_true(until(6000, !look("large", &s) && (s.rec.flags & AUGUR_REC_COMPLETE)));
+	assert_true(until(3000, fake.settles > 0));
+}
+
+static void leases_are_had(void **state)
+{
+	assert_true(until(10000, fake.leases >= 64));
+}
+
+static int reval(const char *rel)
+{
+	struct seen s;
+
+	assert_int_equal(look(rel, &s), 0);
+	return wait_reply(ask(AUGUR_OP_REVAL, s.oid, &s.fh, NULL, 0, 0, 0));
+}
+
+static void changes_are_told(void **state)
+{
+	struct seen old, now;
+	unsigned int n = fake.invals[AUGUR_INVAL_DATA];
+
+	assert_int_equal(reval("d0/f5"), 0);
+	assert_int_equal(look("d0/f5", &old), 0);
+	put(at("origin/d0/f5"), 5000, 77);
+	assert_true(until(5000, fake.invals[AUGUR_INVAL_DATA] > n));
+	assert_int_equal(look("d0/f5", &now), 0);
+	assert_true(now.rec.flags & AUGUR_REC_STALE);
+	usleep(50000);
+	assert_int_equal(lookup("d0", "f5"), 0);
+	assert_int_equal(look("d0/f5", &now), 0);
+	assert_int_equal(now.rec.flags, AUGUR_REC_STUB);
+	assert_int_not_equal(now.st.st_ino, old.st.st_ino);
+	assert_int_equal(now.st.st_size, 5000);
+	assert_int_equal(fetch("d0/f5", 0, 1), 0);
+	assert_true(same_bytes(at("origin/d0/f5"), at("cache/root/d0/f5")));
+	/* A reader of the old inode is told. */
+	assert_int_equal(wait_reply(ask(AUGUR_OP_FETCH, old.oid, &old.fh, NULL, 0, 1000, 0)), -ESTALE);
+}
+
+static void names_go_and_change(void **state)
+{
+	struct seen s;
+
+	assert_int_equal(rename(at("origin/d0/f6"), at("origin/d0/renamed")), 0);
+	assert_int_equal(unlink(at("origin/d0/f7")), 0);
+	assert_int_equal(unlink(at("origin/d0/f8")), 0);
+	assert_int_equal(mkdir(at("origin/d0/f8"), 0755), 0);
+	put(at("origin/d0/f8/inner"), 100, 1);
+	assert_true(until(5000, !look("d0", &s) && !(s.rec.flags & AUGUR_REC_COMPLETE)));
+	usleep(50000);
+	assert_int_equal(lookup("d0", "f7"), -ENOENT);
+	assert_true(until(8000, populate("d0") == 0 && look("d0/f6", &s) && look("d0/f7", &s) && !look("d0/renamed", &s) &&
+				!look("d0/f8", &s) && S_ISDIR(s.st.st_mode)));
+	assert_int_equal(populate("d0/f8"), 0);
+	assert_int_equal(fetch("d0/f8/inner", 0, 1), 0);
+	assert_int_equal(fetch("d0/renamed", 0, 1), 0);
+	assert_true(same_bytes(at("origin/d0/renamed"), at("cache/root/d0/renamed")));
+
+	/* A directory with things in it becomes a file. */
+	assert_int_equal(unlink(at("origin/d0/f8/inner")), 0);
+	assert_int_equal(rmdir(at("origin/d0/f8")), 0);
+	put(at("origin/d0/f8"), 300, 2);
+	usleep(50000);
+	assert_true(until(8000, populate("d0") == 0 && !look("d0/f8", &s) && S_ISREG(s.st.st_mode)));
+	assert_int_equal(fetch("d0/f8", 0, 1), 0);
+	assert_true(same_bytes(at("origin/d0/f8"), at("cache/root/d0/f8")));
+}
+
+static void proxies_go_and_come(void **state)
+{
+	u64 a, b;
+
+	assert_int_equal(populate("d3"), 0);
+	assert_int_equal(populate("d4"), 0);
+	for (int i = 0; i < 2; i++) {
+		kill(proxies[i], SIGKILL);
+		waitpid(proxies[i], NULL, 0);
+	}
+	a = fetch_start("d3/f3", 0, 1);
+	b = fetch_start("d4/f4", 0, 1);
+	assert_false(until(700, reply_of(a)->come || reply_of(b)->come));
+	run_proxy(0);
+	run_proxy(1);
+	assert_int_equal(wait_reply(a), 0);
+	assert_int_equal(wait_reply(b), 0);
+	assert_true(same_bytes(at("origin/d3/f3"), at("cache/root/d3/f3")));
+
+	/* Nobody comes back in time: an error, not a hang. */
+	for (int i = 0; i < 2; i++)
+		kill(proxies[i], SIGSTOP);
+	fake.m.timeout_ms = 1000;
+	a = fetch_start("d3/f13", 0, 1);
+	assert_true(until(60000, reply_of(a)->come));
+	assert_int_equal(reply_of(a)->status, -EIO);
+	fake.m.timeout_ms = 5000;
+	for (int i = 0; i < 2; i++)
+		kill(proxies[i], SIGCONT);
+	assert_int_equal(fetch("d3/f13", 0, 1), 0);
+}
+
+static void lost_rows_are_found(void **state)
+{
+	struct seen s;
+	sqlite3 *sq;
+
+	assert_int_equal(populate("d5"), 0);
+	detach();
+	assert_int_equal(sqlite3_open(at("cache/.augur/db"), &sq), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(sq, "DELETE FROM obj", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(sq);
+	attach();
+	assert_int_equal(fetch("d5/f5", 0, 1), 0);
+	assert_true(same_bytes(at("origin/d5/f5"), at("cache/root/d5/f5")));
+	assert_int_equal(look("d5/f5", &s), 0);
+	memset(s.oid, 0xee, sizeof(s.oid));
+	assert_int_equal(wait_reply(ask(AUGUR_OP_FETCH, s.oid, &s.fh, NULL, 0, 1, 0)), -ESTALE);
+}
+
+static void nothing_leaks(void **state)
+{
+	until(3000, v->reqs.live == 0 && fake.begins == fake.ends);
+	assert_int_equal(v->reqs.live, 0);
+	assert_int_equal(v->dirs.live, 0);
+	assert_int_equal(fake.begins, fake.ends);
+	assert_int_equal(v->ahead_bytes, 0);
+	detach();
+}
+
+static int group_setup(void **state)
+{
+	make_origin();
+	assert_int_equal(mkdir(at("cache"), 0755), 0);
+	run_proxy(0);
+	run_proxy(1);
+	io = io_uring_new();
+	ag.io = io;
+	ag.id = "test";
+	list_init(&ag.vols);
+	umask(0);
+	attach();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_arrive), cmocka_unit_test(a_big_directory), cmocka_unit_test(hard_links_meet),
+		cmocka_unit_test(bytes_arrive), cmocka_unit_test(small_files_come_along),
+		cmocka_unit_test(a_large_file_in_order), cmocka_unit_test(claims_settle), cmocka_unit_test(leases_are_had),
+		cmocka_unit_test(changes_are_told), cmocka_unit_test(names_go_and_change),
+		cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(lost_rows_are_found), cmocka_unit_test(nothing_leaks),
+	};
+	int failed;
+
+	strcpy(top, "/tmp/augur-test-agent.XXXXXX");
+	if (geteuid() || !mkdtemp(top) || setxattr(top, "trusted.augur.probe", "1", 1, 0)) {
+		printf("needs root and trusted extended attributes in /tmp\n");
+		return 77;
+	}
+	log_open("test_agent", getenv("V") ? LOG_L_DEBUG : LOG_L_ERR);
+	failed = cmocka_run_group_tests(tests, group_setup, NULL);
+	for (int i = 0; i < 2; i++)
+		if (proxies[i] > 0) {
+			kill(proxies[i], SIGKILL);
+			waitpid(proxies[i], NULL, 0);
+		}
+	nftw(top, rm_one, 16, FTW_DEPTH | FTW_PHYS);
+	return failed;
+}
