@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# lib.sh: what an acceptance line (tests/accept.d/NAME/*.sh) uses on the host's side. The line's rows are lines
+# "figure <tab> ok|short <tab> name <tab> value <tab> comparison and bar" on standard output.
+set -euo pipefail
+build=${AUGUR_BUILD:-$PWD/build}
+
+# figure NAME VALUE OP BAR, as in tests/lib/guest.sh.
+figure() {
+	local verdict=short
+	case $3 in
+	=) [ "$2" != "$4" ] || verdict=ok ;;
+	*) ! awk "BEGIN { exit !($2 $3 $4) }" 2> /dev/null || verdict=ok ;;
+	esac
+	printf 'figure\t%s\t%s\t%s\t%s %s\n' "$verdict" "$1" "$2" "$3" "$4"
+}
+holds() { local n=$1; shift; if "$@"; then figure "$n" yes = yes; else figure "$n" no = yes; fi; }
+not_here() { echo "$*"; exit 77; }
+build_all() { make --no-print-directory -j"$(nproc)" all > "$build/accept-build.log" 2>&1 || { tail -n 20 "$build/accept-build.log"; figure "builds" no = yes; exit 0; }; }
+
+# guest NAME [tests/vm/run options]: runs tests/accept.d/guest/NAME.sh in a guest; its rows are the line's rows. The
+# script has guest.sh; a seeded bug that is a fault point of the module arrives as INJECT.
+guest() {
+	local n=$1 s rc=0; shift
+	s=$(mktemp)
+	{
+		case ${BUG:-} in 'inject '*) echo "export INJECT=${BUG#inject }" ;; esac
+		echo "export BUG='${BUG:-}'"
+		echo ". /payload/tests/accept.d/guest/$n.sh"
+	} > "$s"
+	tests/vm/run -t 1400 "$@" "$s" || rc=$?
+	rm -f "$s"
+	if [ "$rc" = 77 ]; then figure "$n: parts are built" no = yes
+	elif [ "$rc" != 0 ]; then figure "$n: runs to its end" "status $rc" = 0; fi
+}

@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# line: cp, tar, rsync, find, grep, python3, gcc, git on absent and half-present trees are byte-exact; stat never changes
+# bug: inject unstable_ino
+build_all
+guest programs -k 6.1
