@@ -210,6 +210,16 @@ static int find_old(struct augur_call *call, struct change *c)
 	return READ_ONCE(AUGUR_I(inode)->state) & AUGUR_IS_DIRTY ? -EBUSY : 0;
 }
 
+/*
+ * A change of a frozen filesystem would wait for the thaw, and with it every user of generic
+ * netlink behind the next registration of a family.  A freeze that begins just now is waited
+ * for, which is no longer than any writer's wait.
+ */
+static bool is_frozen(struct augur_sb *asb)
+{
+	return READ_ONCE(asb->lower_root.dentry->d_sb->s_writers.frozen) != SB_UNFROZEN;
+}
+
 /* On an error change_end() is still to be called. */
 static int change_begin(struct augur_call *call, struct change *c)
 {
@@ -217,6 +227,10 @@ static int change_begin(struct augur_call *call, struct change *c)
 	struct inode *dir;
 	int err;
 
+	if (is_frozen(call->asb)) {
+		NL_SET_ERR_MSG(info->extack, "augurfs: the cache's filesystem is frozen");
+		return -EBUSY;
+	}
 	if (GENL_REQ_ATTR_CHECK(info, AUGUR_A_PARENT_FH) ||
 	    GENL_REQ_ATTR_CHECK(info, AUGUR_A_NAME) || GENL_REQ_ATTR_CHECK(info, AUGUR_A_OLD_FH))
 		return -EINVAL;

@@ -17,9 +17,13 @@
 #include <net/sock.h>
 #include "upcall.h"
 
-/* What a request costs of a receive buffer (truesize), generously. */
+/*
+ * What a request costs of a receive buffer (truesize), generously.  Requests get half of
+ * the buffer: acknowledgements and replies to commands need room in it too, and are lost,
+ * not sent again, where there is none.
+ */
 #define REQ_TRUESIZE	1536
-#define WINDOW_MIN	8
+#define WINDOW_MIN	1
 #define WINDOW_MAX	8192
 
 static LIST_HEAD(sessions);
@@ -169,7 +173,7 @@ void augur_session_stop(struct augur_sb *asb)
 
 static u32 window_of(struct sock *sk)
 {
-	return clamp_t(u32, READ_ONCE(sk->sk_rcvbuf) / REQ_TRUESIZE, WINDOW_MIN, WINDOW_MAX);
+	return clamp_t(u32, READ_ONCE(sk->sk_rcvbuf) / 2 / REQ_TRUESIZE, WINDOW_MIN, WINDOW_MAX);
 }
 
 static struct augur_session *session_alloc(struct augur_sb *asb, struct sock *sk, u32 portid,
