@@ -97,6 +97,10 @@ struct vol {
 	struct cache	*c;
 	struct history	*h;
 	struct upcall_mount *m;		/* NULL: not mounted */
+	unsigned int	users;		/* whoever has v in work under way; freed with the last */
+	void		(*closed)(void *arg);	/* of vol_close() */
+	void		*closed_arg;
+	bool		cache_closing;
 	bool		dead, ready;	/* ready: stamped, and HELLO and map have been seen */
 	struct list	peers;
 	struct meta_map	*map;
@@ -132,6 +136,8 @@ struct vol *vol_find_cache(struct agent *ag, const char *dir);
 int vol_new(struct agent *ag, const char *source, const char *dir, struct vol **out, enum ctl_error *cause);
 void vol_mount(struct vol *v, u64 mount_id);
 void vol_close(struct vol *v, void (*done)(void *arg), void *arg);
+static inline struct vol *vol_get(struct vol *v) { v->users++; return v; }
+void vol_put(struct vol *v);
 u64 vol_timeout_ns(const struct vol *v);
 extern const struct upcall_ops agent_upcall_ops;
 /* Answers once; the request is gone afterwards. */
@@ -262,6 +268,7 @@ struct fill *fill_new(struct fwork *f, u64 off, u64 len, struct grant *g, bool u
 void fill_data(struct fill *fl, u64 off, struct xfer_buf *body);
 void fill_end(struct fill *fl, int err);
 void file_drop_requests(struct vol *v);
+void file_free_idle(struct vol *v);
 /* The present version is not what the owner has any more. */
 void file_stale(struct vol *v, struct cobj *o);
 
@@ -271,7 +278,7 @@ void ahead_small(struct vol *v, struct cobj *o);
 void ahead_opened(struct vol *v, const u8 *oid);	/* somebody used it */
 void batch_item_done(struct batch *b);
 struct hint;
-void hints_free(struct vol *v);
+void hints_free(struct vol *v);		/* at the end of v */
 /* Lists a directory's names in the lower order, through its hint; kept for a while. */
 struct hint_name { u8 oid[AUGUR_OID_LEN]; struct fh fh; u64 size; bool is_dir, tried; };
 struct hint {

@@ -105,11 +105,10 @@ void hints_free(struct vol *v)
 	struct hint *h;
 	size_t it = 0;
 
-	while ((h = map_next(&v->hints, &it)))
-		if (!h->listing && !h->loading) {
-			hint_free(h);
-			it = 0;
-		}
+	while ((h = map_next(&v->hints, &it))) {
+		hint_free(h);
+		it = 0;
+	}
 }
 
 struct hint *hint_get(struct vol *v, const u8 *dir)
@@ -167,6 +166,7 @@ static void list_done(struct io_op *op, int res)
 			hint_go(h);
 	}
 	lower_names_free(hl->names, hl->n);
+	vol_put(hl->v);
 	free(hl);
 }
 
@@ -175,7 +175,7 @@ static void hint_list(struct hint *h, const struct cobj *d)
 	struct hint_list *hl = xcalloc(1, sizeof(*hl));
 
 	h->listing = true;
-	hl->v = h->v;
+	hl->v = vol_get(h->v);
 	hl->c = h->v->c;
 	memcpy(hl->oid, h->oid, AUGUR_OID_LEN);
 	hl->fh = d->fh;
@@ -343,6 +343,7 @@ static void file_loaded(void *arg, struct cobj *o)
 
 	if (h && !--h->loading && !fl->v->dead)
 		files_go(h);
+	vol_put(fl->v);
 	free(fl);
 }
 
@@ -358,7 +359,7 @@ static bool load_some(struct hint *h)
 		if (hn->is_dir || hn->tried || hn->size > AGENT_SMALL || cobj_peek(h->v->c, hn->oid))
 			continue;
 		fl = xcalloc(1, sizeof(*fl));
-		fl->v = h->v;
+		fl->v = vol_get(h->v);
 		memcpy(fl->dir, h->oid, AUGUR_OID_LEN);
 		h->loading++;
 		cobj_load(h->v->c, hn->oid, file_loaded, fl);

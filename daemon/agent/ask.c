@@ -23,11 +23,14 @@ void ask_put_object(struct wire_out *w, const struct cobj *o)
 
 static void ask_end(struct ask *a, int status, struct wire_in body)
 {
+	struct vol *v = a->v;
+
 	if (a->failing)
 		a->v->failing--;
 	a->failing = false;
 	wire_out_free(&a->body);
 	a->done(a, status, body);
+	vol_put(v);
 }
 
 static void ask_fail(struct ask *a, int err)
@@ -165,6 +168,7 @@ void ask_start(struct ask *a)
 	if (!a->deadline_ns)
 		a->deadline_ns = io_now(a->v->io) + vol_timeout_ns(a->v);
 	list_init(&a->link);
+	vol_get(a->v);
 	if (a->v->map || !a->pu) {
 		int err;
 

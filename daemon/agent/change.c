@@ -72,6 +72,7 @@ static void mark_done(struct io_op *op, int res)
 	if (ch->done)
 		ch->done(ch->arg);
 	free(ch);
+	vol_put(v);
 }
 
 static void mark_start(struct change *ch, struct cobj *o)
@@ -117,7 +118,7 @@ void change_apply(struct vol *v, u32 kind, const u8 *oid, const u8 *parent, cons
 {
 	struct change *ch = xcalloc(1, sizeof(*ch));
 
-	ch->v = v;
+	ch->v = vol_get(v);
 	ch->kind = kind;
 	memcpy(ch->oid, oid, AUGUR_OID_LEN);
 	ch->done = done;
@@ -316,6 +317,7 @@ static void collected(struct io_op *op, int res)
 	rm->done(rm->arg, res);
 	free(rm->g);
 	free(rm);
+	vol_put(v);
 }
 
 void change_remove(struct vol *v, const struct fh *parent, const char *name, const struct fh *fh, bool is_dir,
@@ -323,7 +325,7 @@ void change_remove(struct vol *v, const struct fh *parent, const char *name, con
 {
 	struct removal *rm = xcalloc(1, sizeof(*rm));
 
-	rm->v = v;
+	rm->v = vol_get(v);
 	rm->c = v->c;
 	rm->parent = *parent;
 	rm->fh = *fh;

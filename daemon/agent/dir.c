@@ -127,6 +127,7 @@ static void young_due(struct io_op *op, int res)
 
 	if (!y->v->dead)
 		change_apply(y->v, AUGUR_INVAL_DIR, y->oid, NULL, NULL, 0, NULL, NULL);
+	vol_put(y->v);
 	free(y);
 }
 
@@ -134,7 +135,7 @@ static void young_again(struct dwork *d)
 {
 	struct young *y = xcalloc(1, sizeof(*y));
 
-	y->v = d->v;
+	y->v = vol_get(d->v);
 	memcpy(y->oid, d->oid, AUGUR_OID_LEN);
 	y->op.done = young_due;
 	d->v->io->ops->timer(d->v->io, &y->op, io_now(d->v->io) + YOUNG_NS);

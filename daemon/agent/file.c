@@ -529,6 +529,19 @@ void file_drop_requests(struct vol *v)
 			req_reply(container_of(p, struct req, link), -ENOTCONN, 0);
 }
 
+/* What nothing hangs on any more; the rest goes with its last fill. */
+void file_free_idle(struct vol *v)
+{
+	struct fwork *f;
+	size_t it = 0;
+
+	while ((f = map_next(&v->files, &it)))
+		if (fwork_idle(f)) {
+			fwork_free(f);
+			it = 0;
+		}
+}
+
 void file_stale(struct vol *v, struct cobj *o)
 {
 	if (!(o->flags & COBJ_STALE))

@@ -93,6 +93,7 @@ static void sweep_end(struct sweep *s)
 	meta_map_put(s->map);
 	free(s->b);
 	free(s);
+	vol_put(v);
 }
 
 static void sweep_marked(void *arg)
@@ -210,12 +211,13 @@ static void renewal_end(struct renewal *r)
 	}
 	if (r->any_sweep && !v->dead && v->map) {
 		s = xcalloc(1, sizeof(*s));
-		s->v = v;
+		s->v = vol_get(v);
 		s->map = meta_map_get(v->map);
 		memcpy(s->shards, r->sweep, sizeof(s->shards));
 		cobj_briefs(v->c, sweep_want, sweep_listed, s);
 	}
 	free(r);
+	vol_put(v);
 }
 
 static void renewal_marked(void *arg)
@@ -308,6 +310,7 @@ static void renewal_done(struct xfer_call *c, int status, const struct wire_hdr 
 
 	if (v->dead) {
 		free(r);
+		vol_put(v);
 		return;
 	}
 	p->lease_flying = false;
@@ -357,7 +360,7 @@ static void renew(struct peer *p)
 		free(r);
 		return;
 	}
-	r->v = v;
+	r->v = vol_get(v);
 	r->p = p;
 	r->c.done = renewal_done;
 	r->c.deadline_ns = io_now(v->io) + lease_ms(v) * 1000000ull;
@@ -372,11 +375,12 @@ static void lease_due(struct io_op *op, int res)
 	struct vol *v = p->v;
 
 	p->lease_armed = false;
-	if (v->dead)
-		return;
-	renew(p);
-	if (!p->lease_flying)
-		lease_arm(p, lease_ms(v) * 1000000ull / 3);
+	if (!v->dead) {
+		renew(p);
+		if (!p->lease_flying)
+			lease_arm(p, lease_ms(v) * 1000000ull / 3);
+	}
+	vol_put(v);
 }
 
 static void lease_arm(struct peer *p, u64 delay_ns)
@@ -384,6 +388,7 @@ static void lease_arm(struct peer *p, u64 delay_ns)
 	if (p->lease_armed || p->v->dead)
 		return;
 	p->lease_armed = true;
+	vol_get(p->v);
 	p->lease_op.done = lease_due;
 	p->v->io->ops->timer(p->v->io, &p->lease_op, io_now(p->v->io) + delay_ns);
 }

@@ -35,9 +35,11 @@ static void ready_timer(struct io_op *op, int res)
 	list_del(&w->link);
 	if (!w->fired)
 		w->fn(w->arg, w->v->ready ? 0 : w->v->hello_err ? w->v->hello_err : -EHOSTUNREACH);
+	vol_put(w->v);
 	free(w);
 }
 
+/* fn() may close the volume: each is fired once, whoever asks. */
 static void ready_fire(struct vol *v, int err)
 {
 	struct list *p, *t;
@@ -57,7 +59,7 @@ void vol_when_ready(struct vol *v, u64 deadline_ns, void (*fn)(void *arg, int er
 {
 	struct ready_wait *w = xcalloc(1, sizeof(*w));
 
-	w->v = v;
+	w->v = vol_get(v);
 	w->fn = fn;
 	w->arg = arg;
 	list_add_tail(&v->attach_waiters, &w->link);
@@ -283,6 +285,7 @@ static void map_done(struct xfer_call *c, int status, const struct wire_hdr *h, 
 	v->map_flying = false;
 	if (v->dead) {
 		free(mc);
+		vol_put(v);
 		return;
 	}
 	if (!status && body)
@@ -300,6 +303,7 @@ static void map_done(struct xfer_call *c, int status, const struct wire_hdr *h, 
 		asks_map_came(v);
 	}
 	free(mc);
+	vol_put(v);
 }
 
 /* The next seed in turn when the last one did not answer. */
@@ -327,7 +331,7 @@ void map_want(struct vol *v)
 		return;
 	v->map_flying = true;
 	mc = xcalloc(1, sizeof(*mc));
-	mc->v = v;
+	mc->v = vol_get(v);
 	mc->p = p;
 	mc->c.done = map_done;
 	wire_out_init(&mc->c.req);
@@ -339,8 +343,10 @@ static void tick(struct io_op *op, int res)
 {
 	struct vol *v = container_of(op, struct vol, tick_op);
 
-	if (v->dead)
+	if (v->dead) {
+		vol_put(v);
 		return;
+	}
 	map_want(v);
 	v->io->ops->timer(v->io, &v->tick_op, io_now(v->io) + (v->ready ? MAP_EVERY_NS : RETRY_NS));
 }
@@ -349,6 +355,7 @@ void peers_start(struct vol *v)
 {
 	for (unsigned int i = 0; i < v->nseeds; i++)
 		peer_new(v, v->seeds[i], true);
+	vol_get(v);
 	v->tick_op.done = tick;
 	v->io->ops->timer(v->io, &v->tick_op, 0);
 }
@@ -357,6 +364,7 @@ void peers_free(struct vol *v)
 {
 	struct list *p, *t;
 
+	ready_fire(v, -ECANCELED);
 	if (v->tick_op.busy)
 		v->io->ops->cancel(v->io, &v->tick_op);
 	list_for_each_safe(p, t, &v->peers) {

@@ -29,6 +29,7 @@ static void give(struct recovery *rc, int err)
 		err = -ESTALE;
 	}
 	rc->fn(rc->arg, o, o ? 0 : err ? err : -ESTALE);
+	vol_put(rc->v);
 	free(rc);
 }
 
@@ -78,7 +79,7 @@ void recover_object(struct vol *v, const u8 *oid, const struct fh *fh, vol_obj_f
 {
 	struct recovery *rc = xcalloc(1, sizeof(*rc));
 
-	rc->v = v;
+	rc->v = vol_get(v);
 	rc->c = v->c;
 	memcpy(rc->oid, oid, AUGUR_OID_LEN);
 	if (fh)

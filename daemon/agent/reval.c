@@ -166,6 +166,7 @@ static void send_all(struct io_op *op, int res)
 		if (rc)
 			ask_start(&rc->a);
 	}
+	vol_put(v);
 }
 
 void reval_request(struct req *r, struct cobj *o)
@@ -181,6 +182,7 @@ void reval_request(struct req *r, struct cobj *o)
 	if (v->reval_armed)
 		return;
 	v->reval_armed = true;
+	vol_get(v);
 	v->reval_op.done = send_all;
 	v->io->ops->timer(v->io, &v->reval_op, 0);
 }

@@ -170,6 +170,7 @@ static void attach_done(void *arg, int err)
 	/* A cache that never belonged to this volume is let go, so that another source may have it. */
 	if (err && !v->m && !v->c->stamped && v->link.next != &v->link)
 		vol_close(v, NULL, NULL);
+	vol_put(v);
 	free(at);
 }
 
@@ -229,7 +230,7 @@ static void verb_attach(void *ctx, struct ctl_req *r, json_t *args)
 	}
 	at = xcalloc(1, sizeof(*at));
 	at->r = r;
-	at->v = v;
+	at->v = vol_get(v);
 	ctl_on_gone(r, attach_gone, at);
 	ms = ms < 100 ? 100 : ms > 600000 ? 600000 : ms;
 	map_want(v);
@@ -356,6 +357,7 @@ static void where_loaded(void *arg, struct cobj *o)
 	if (o && cobj_is_file(o))
 		json_object_set_new(j, "present_bytes", num(cobj_present_bytes(o)));
 	ctl_ok(w->r, j);
+	vol_put(v);
 	free(w);
 }
 
@@ -384,11 +386,12 @@ static void verb_where(void *ctx, struct ctl_req *r, json_t *args)
 	}
 	w = xcalloc(1, sizeof(*w));
 	w->r = r;
-	w->v = v;
+	w->v = vol_get(v);
 	snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
 	n = getxattr(proc, AUGUR_XATTR_NAME, buf, sizeof(buf));
 	close(fd);
 	if (n < 0 || augur_rec_decode(buf, n, &w->rec)) {
+		vol_put(v);
 		free(w);
 		ctl_fail(r, AUGUR_E_NOT_MOUNTED, -ENOENT, "%s is being made", log_esc(path, strlen(path)));
 		return;
@@ -439,6 +442,7 @@ static void follow_rows(void *arg, int err, struct history_row *rows, size_t n)
 		f->after = 0;
 	if (!f->follow || f->gone || err || f->v->dead) {
 		ctl_ok(f->r, json_pack("{s:I}", "rows", (json_int_t)f->rows));
+		vol_put(f->v);
 		free(f);
 		return;
 	}
@@ -493,7 +497,7 @@ static void verb_log(void *ctx, struct ctl_req *r, json_t *args)
 	f = xcalloc(1, sizeof(*f));
 	f->r = r;
 	f->ag = ag;
-	f->v = v;
+	f->v = vol_get(v);
 	f->after = -1;
 	f->limit = limit < 1 ? 1 : limit > LOG_LIMIT * 10 ? LOG_LIMIT * 10 : limit;
 	f->follow = json_is_true(json_object_get(args, "follow"));

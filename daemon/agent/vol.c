@@ -175,6 +175,7 @@ struct obj_wait { struct vol *v; u8 oid[AUGUR_OID_LEN]; struct fh fh; vol_obj_fn
 static void obj_give(struct obj_wait *w, struct cobj *o, int err)
 {
 	w->fn(w->arg, o, err);
+	vol_put(w->v);
 	free(w);
 }
 
@@ -187,6 +188,7 @@ static void obj_loaded(void *arg, struct cobj *o)
 	} else if (!o || (w->fh.len && !fh_equal(&o->fh, &w->fh))) {
 		/* A row lost with the power, or older than the tree: the tree and the owner know. */
 		recover_object(w->v, w->oid, &w->fh, w->fn, w->arg);
+		vol_put(w->v);
 		free(w);
 	} else {
 		obj_give(w, o, 0);
@@ -203,7 +205,7 @@ void vol_object(struct vol *v, const u8 *oid, const struct fh *fh, vol_obj_fn *f
 		return;
 	}
 	w = xcalloc(1, sizeof(*w));
-	w->v = v;
+	w->v = vol_get(v);
 	memcpy(w->oid, oid, AUGUR_OID_LEN);
 	if (fh)
 		w->fh = *fh;
@@ -245,6 +247,7 @@ static void inode_loaded(void *arg, struct cobj *o)
 		}
 	}
 	free(il->map);
+	vol_put(v);
 	free(il);
 }
 
@@ -253,7 +256,7 @@ static void inode_ahead(void *arg, const struct upcall_inode *in)
 {
 	struct inode_load *il = xcalloc(1, sizeof(*il));
 
-	il->v = arg;
+	il->v = vol_get(arg);
 	il->in = *in;
 	il->map = in->map ? xmemdup(in->map, in->map_len) : NULL;
 	cobj_load(il->v->c, il->in.oid, inode_loaded, il);
@@ -354,6 +357,8 @@ const struct upcall_ops agent_upcall_ops = {
 
 /* ---- life ---- */
 
+static void vol_free_strings(struct vol *v);
+
 u64 vol_timeout_ns(const struct vol *v)
 {
 	return v->m && v->m->timeout_ms ? v->m->timeout_ms * 1000000ull : AGENT_TIMEOUT_NS;
@@ -373,6 +378,47 @@ struct vol *vol_find_cache(struct agent *ag, const char *dir)
 			return v;
 	}
 	return NULL;
+}
+
+static void vol_free(struct vol *v)
+{
+	struct list *p, *t;
+
+	list_for_each_safe(p, t, &v->peers)
+		free(container_of(p, struct peer, link));
+	hints_free(v);
+	meta_map_put(v->map);
+	map_free(&v->reqs);
+	map_free(&v->dirs);
+	map_free(&v->files);
+	map_free(&v->hints);
+	vol_free_strings(v);
+	free(v);
+}
+
+static void vol_cache_closed(void *arg)
+{
+	struct vol *v = arg;
+
+	v->c = NULL;
+	if (v->closed)
+		v->closed(v->closed_arg);
+	vol_put(v);		/* the list's */
+}
+
+/*
+ * Work under way has v, and through it the cache.  When a closed volume has no user left but
+ * the list, the cache is closed; when that is done, the volume is freed.
+ */
+void vol_put(struct vol *v)
+{
+	if (--v->users == 0) {
+		vol_free(v);
+	} else if (v->users == 1 && v->dead && !v->cache_closing) {
+		v->cache_closing = true;
+		file_free_idle(v);
+		cache_close(v->c, vol_cache_closed, v);
+	}
 }
 
 static void vol_free_strings(struct vol *v)
@@ -404,6 +450,7 @@ static void name_loaded(void *arg, struct cobj *o)
 
 	if (o && nl->v->h)
 		history_name(nl->v->h, nl->oid, o->parent, o->name ? o->name : "", o->name_len);
+	vol_put(nl->v);
 	free(nl);
 }
 
@@ -418,7 +465,7 @@ static void name_wanted(void *ctx, const u8 *oid)
 		return;
 	}
 	nl = xcalloc(1, sizeof(*nl));
-	nl->v = v;
+	nl->v = vol_get(v);
 	memcpy(nl->oid, oid, AUGUR_OID_LEN);
 	cobj_load(v->c, oid, name_loaded, nl);
 }
@@ -443,28 +490,11 @@ static int attach_cache(struct vol *v, const char *dir, enum ctl_error *cause)
 
 int vol_new(struct agent *ag, const char *source, const char *dir, struct vol **out, enum ctl_error *cause)
 {
-	struct vol *v = xcalloc(1, sizeof(*v));
+	struct vol *v = vol_get(xcalloc(1, sizeof(*v)));
 	CLEANUP_FREE char *log = xasprintf("%s/.augur/log.db", dir);
 	int err = vol_source_parse(source, v);
 
 	*cause = AUGUR_E_SOURCE;
-	v->ag = ag;
-	v->io = ag->io;
-	v->source = xstrdup(source);
-	v->leases = xcalloc(META_SHARDS_MAX, sizeof(*v->leases));
-	if (!err)
-		err = attach_cache(v, dir, cause);
-	if (err) {
-		vol_free_strings(v);
-		free(v);
-		return err;
-	}
-	v->c->settled = on_settled;
-	v->c->settled_ctx = v;
-	if (history_open(ag->io, log, &v->h))
-		v->h = NULL;	/* said there; a log is no reason not to serve */
-	else
-		history_set_namer(v->h, name_wanted, v);
 	list_init(&v->peers);
 	list_init(&v->map_waiters);
 	list_init(&v->attach_waiters);
@@ -474,6 +504,22 @@ int vol_new(struct agent *ag, const char *source, const char *dir, struct vol **
 	map_init(&v->dirs, offsetof(struct dwork, oid), AUGUR_OID_LEN);
 	map_init(&v->files, offsetof(struct fwork, oid), AUGUR_OID_LEN);
 	map_init(&v->hints, offsetof(struct hint, oid), AUGUR_OID_LEN);
+	v->ag = ag;
+	v->io = ag->io;
+	v->source = xstrdup(source);
+	v->leases = xcalloc(META_SHARDS_MAX, sizeof(*v->leases));
+	if (!err)
+		err = attach_cache(v, dir, cause);
+	if (err) {
+		vol_put(v);
+		return err;
+	}
+	v->c->settled = on_settled;
+	v->c->settled_ctx = v;
+	if (history_open(ag->io, log, &v->h))
+		v->h = NULL;	/* said there; a log is no reason not to serve */
+	else
+		history_set_namer(v->h, name_wanted, v);
 	seqs_load(v);
 	list_add_tail(&ag->vols, &v->link);
 	log_info("event=attached cache=%s source=%s stamped=%d", dir, source, v->c->stamped);
@@ -482,27 +528,12 @@ int vol_new(struct agent *ag, const char *source, const char *dir, struct vol **
 	return 0;
 }
 
-struct vol_closing { struct vol *v; void (*done)(void *arg); void *arg; };
-
-static void vol_cache_closed(void *arg)
-{
-	struct vol_closing *vc = arg;
-
-	/* The rest of v is small and may still be named by answers under way: it stays. */
-	vc->v->c = NULL;
-	if (vc->done)
-		vc->done(vc->arg);
-	free(vc);
-}
-
 /* Answers under way end first (they are cancelled by peers_free), then the cache is closed. */
 void vol_close(struct vol *v, void (*done)(void *arg), void *arg)
 {
-	struct vol_closing *vc = xcalloc(1, sizeof(*vc));
-
-	vc->v = v;
-	vc->done = done;
-	vc->arg = arg;
+	vol_get(v);
+	v->closed = done;
+	v->closed_arg = arg;
 	list_del(&v->link);
 	if (v->m)
 		upcall_unregister(v->m);
@@ -515,5 +546,5 @@ void vol_close(struct vol *v, void (*done)(void *arg), void *arg)
 	if (v->h)
 		history_close(v->h);
 	v->h = NULL;
-	cache_close(v->c, vol_cache_closed, vc);
+	vol_put(v);
 }

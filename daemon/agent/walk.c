@@ -29,6 +29,7 @@ static void listed_ahead(void *arg, int err)
 	free(w);
 	if (!v->dead)
 		walk_more(v);
+	vol_put(v);
 }
 
 static void loaded(void *arg, struct cobj *o)
@@ -56,6 +57,7 @@ void walk_more(struct vol *v)
 
 		list_del(&w->link);
 		v->nwalkq--;
+		vol_get(v);
 		v->walk_fly++;
 		v->walk_credit--;
 		o = cobj_peek(v->c, w->oid);

@@ -32,6 +32,12 @@ struct warm_work { struct warm *w; struct warm_item *it; struct cobj *o; u64 at;
 
 static void step_later(struct warm *w);
 
+static void warm_free(struct warm *w)
+{
+	vol_put(w->v);
+	free(w);
+}
+
 /* ---- the end ---- */
 
 static void warm_maybe_end(struct warm *w)
@@ -51,9 +57,7 @@ static void progress_due(struct io_op *op, int res)
 
 	if (w->ended) {
 		if (!w->step_armed)
-			free(w);
-		else
-			step_later(w);
+			warm_free(w);
 		return;
 	}
 	eta = w->done_bytes ? s * (w->all_bytes - w->done_bytes) / w->done_bytes : 0;
@@ -227,7 +231,7 @@ static void step_due(struct io_op *op, int res)
 	w->step_armed = false;
 	if (w->ended) {
 		if (!w->progress_op.busy)
-			free(w);
+			warm_free(w);
 		return;
 	}
 	while (w->gone && !list_empty(&w->dirs))
@@ -327,6 +331,7 @@ void warm_run(struct agent *ag, struct ctl_req *r, json_t *args)
 		return;
 	}
 	w->r = r;
+	vol_get(w->v);
 	w->started_ns = io_now(ag->io);
 	ctl_on_gone(r, warm_gone, w);
 	w->progress_op.done = progress_due;
