@@ -57,7 +57,7 @@ int dir_job_entries(struct dir_job *dj, struct wire_in in, struct wire_entry *di
 		} else if (val.tag == WF_DIR) {
 			err = wire_get_entry(&val, dir_entry, false);
 			*has_dir = !err;
-			if (!err && memcmp(dir_entry->attr.oid, dj->d->oid, AUGUR_OID_LEN))
+			if (!err && (memcmp(dir_entry->attr.oid, dj->d->oid, AUGUR_OID_LEN) || !S_ISDIR(dir_entry->attr.mode)))
 				err = -EBADMSG;
 		} else if (val.tag == WF_COMPLETE) {
 			err = wire_get_u32(&val, complete);
