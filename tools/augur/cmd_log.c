@@ -42,13 +42,15 @@ static const char *session_text(json_t *row)
 	return buf;
 }
 
-/* A range; of a close, how much was read in how many reads. */
+/* A range; of an open, the size; of a close, how much was read in how many reads. */
 static const char *range_text(json_t *row)
 {
 	long long off = json_int(row, "off", 0), len = json_int(row, "len", 0);
 	static char buf[64];
 
-	if (!strcmp(json_str(row, "op", ""), "close"))
+	if (!strcmp(json_str(row, "op", ""), "open"))
+		snprintf(buf, sizeof(buf), "%s", len ? human_bytes((unsigned long long)len) : "-");
+	else if (!strcmp(json_str(row, "op", ""), "close"))
 		snprintf(buf, sizeof(buf), "%s in %lld", human_bytes((unsigned long long)off), len);
 	else if (len)
 		snprintf(buf, sizeof(buf), "%lld+%lld", off, len);

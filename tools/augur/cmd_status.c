@@ -272,7 +272,8 @@ int cmd_status(struct augur *a, int argc, char **argv)
 	ans = client_call(a, json_object(), NULL, NULL);
 	if (!ans && !fault_is_harmless(a))
 		return fault_report(a, RC_FAILED);
-	n = mounts_read(m);
+	/* a proxy knows nothing of mounts; those of this machine are its agent's affair */
+	n = strcmp(json_str(ans, "role", ""), "proxy") ? mounts_read(m) : 0;
 	for (i = 0; i < n; i++)
 		if (!m[i].again)
 			show_mount(a, &v, &m[i], ans);
