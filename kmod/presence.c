@@ -8,6 +8,8 @@
  * (grant_list) are all under augur_inode.lock, so "absent and asked by nobody" is one look.
  * Without a map an incomplete file has no byte present.  Pins (augur_sb.unsettled) hold one
  * inode reference each, under unsettled_lock, which nests inside augur_inode.lock.
+ *
+ * long file: bits, requests for them, grants and pins share one lock and one invariant.
  */
 #include <linux/slab.h>
 #include "upcall.h"

@@ -13,6 +13,8 @@
  *
  * A FETCH that was sent outlives its waiters: the daemon may be writing under the leave it
  * gives, and its bytes are worth having.  Every other request dies with its last waiter.
+ *
+ * long file: the whole life of a request, from its making to its last reference.
  */
 #include <linux/cred.h>
 #include <linux/jiffies.h>

@@ -2,6 +2,8 @@
 /*
  * verbs.c - what the control socket of an agent can be asked (ctl_proto.h).  Loop thread; no
  * verb touches a path below a mount: it would wait for this very thread.
+ *
+ * long file: one verb after another, none longer than a page.
  */
 #include <fcntl.h>
 #include <limits.h>

@@ -59,7 +59,7 @@ only "kernel versions are told apart in kmod/compat alone" 'LINUX_VERSION_CODE|K
 only "SQLite is spoken in base/db.c, meta/sqlite.c and history/" 'include <sqlite3\.h>' '^daemon/(base/db|meta/sqlite|history/)' daemon tools
 only "io_uring is spoken in daemon/base and daemon/xfer" 'include <liburing' '^daemon/(base/|xfer/)' daemon tools
 only "netlink is spoken in daemon/upcall" 'include <(netlink/|linux/(gen)?e?netlink)' '^daemon/upcall/' daemon tools
-only "netlink is spoken in kmod/netlink.c" '\b(nla_put|nlmsg_[a-z]+|genl_[a-z]+|genlmsg_[a-z]+)\(' '^kmod/(netlink|upcall|event|compat/)' kmod
+only "netlink is spoken in kmod/netlink.c and kmod/nl*.c" '\b(nla_put|nlmsg_[a-z]+|genl_[a-z]+|genlmsg_[a-z]+)\(' '^kmod/(netlink|nl[a-z]+\.c|upcall|event|compat/)' kmod
 c=$(find daemon tools tests \( -name '*.cc' -o -name '*.cpp' \) -not -path 'daemon/torch/*' 2> /dev/null)
 [ -z "$c" ] || complain "C++ outside daemon/torch: $c"
 

@@ -33,8 +33,9 @@ find_checkpatch() {
 }
 
 # What is switched off, and why: MACRO_ARG_REUSE and COMPLEX_MACRO and MULTISTATEMENT (tables of one row an entry), the
-# version rules (DKMS supports several kernels; layers.sh keeps them in compat), file-path notes (not a patch).
-ignore=MACRO_ARG_REUSE,COMPLEX_MACRO,MULTISTATEMENT_MACRO_USE_DO_WHILE,LINUX_VERSION_CODE,FILE_PATH_CHANGES,SPDX_LICENSE_TAG,SPLIT_STRING,TRAILING_SEMICOLON,MACRO_WITH_FLOW_CONTROL
+# version rules (DKMS supports several kernels; layers.sh keeps them in compat), file-path notes (not a patch), __packed
+# (the ABI header is for userspace too), CONST_STRUCT (a copied table of operations has to be filled in).
+ignore=MACRO_ARG_REUSE,COMPLEX_MACRO,MULTISTATEMENT_MACRO_USE_DO_WHILE,LINUX_VERSION_CODE,FILE_PATH_CHANGES,SPDX_LICENSE_TAG,SPLIT_STRING,TRAILING_SEMICOLON,MACRO_WITH_FLOW_CONTROL,PREFER_DEFINED_ATTRIBUTE_MACRO,CONST_STRUCT
 mapfile -t kfiles < <(find kmod -name '*.c' -o -name '*.h' | sort)
 if cp_pl=$(find_checkpatch) && [ ${#kfiles[@]} -gt 0 ]; then
 	out=$(perl "$cp_pl" --no-tree --terse --no-summary --show-types --max-line-length=100 --ignore "$ignore" -f "${kfiles[@]}" 2>&1)
