@@ -175,12 +175,20 @@ static void peer_down(void *ctx, struct xfer_peer *x, int err)
 	p->last_err = err;
 }
 
+static void peer_refused(void *ctx, struct xfer_peer *x, int status)
+{
+	struct peer *p = ctx;
+
+	refuse(p->v, status == -ENOENT ? AUGUR_E_NO_VOLUME : status == -EPROTO ? AUGUR_E_PROTO :
+	       AUGUR_E_PROXY_UNREACHABLE, status, p->addr);
+}
+
 static struct peer *peer_new(struct vol *v, const char *addr, bool seed)
 {
 	struct peer *p = xcalloc(1, sizeof(*p));
 	struct xfer_peer_cfg cfg = {
 		.addr = addr, .volume = v->volume, .peer_id = v->ag->id, .role = WIRE_ROLE_AGENT,
-		.hello = peer_hello, .push = peer_push, .down = peer_down, .ctx = p,
+		.hello = peer_hello, .push = peer_push, .down = peer_down, .refused = peer_refused, .ctx = p,
 	};
 
 	memcpy(cfg.client_id, v->ag->client_id, sizeof(cfg.client_id));

@@ -39,6 +39,7 @@ struct xfer_peer {
 	struct io_op	connect, dial_timer;
 	bool		want_dial;	/* once what the last dial left in flight has ended */
 	unsigned int	failures;	/* dials in a row */
+	int		refusal;	/* of the last HELLO, 0: none */
 	u64		retry_ns;	/* no dial before */
 	int		last_err;
 

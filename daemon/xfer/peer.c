@@ -212,6 +212,19 @@ static int read_answer(struct wire_in in, u32 *proto, u64 *features)
 	return err ? err : r;
 }
 
+static void hello_refused(struct client_link *l, int status)
+{
+	struct xfer_peer *p = l->peer;
+
+	if (p->refusal != status)
+		log_warn("event=xfer_refused peer=%s volume=%s error=%d note=\"%s\"", p->cfg.addr, p->cfg.volume, status,
+			 strerror(-status));
+	p->refusal = status;
+	if (p->cfg.refused)
+		p->cfg.refused(p->cfg.ctx, p, status);
+	conn_fail(l->conn, status);
+}
+
 int peer_hello_frame(struct client_link *l, const struct wire_hdr *h, struct xfer_buf *body)
 {
 	struct xfer_peer *p = l->peer;
@@ -230,8 +243,10 @@ int peer_hello_frame(struct client_link *l, const struct wire_hdr *h, struct xfe
 			p->cfg.addr, proto, WIRE_PROTO);
 		return -EPROTO;
 	}
-	if (h->status)
-		return h->status;
+	if (h->status) {
+		hello_refused(l, h->status);
+		return 0;
+	}
 	l->conn->features = features & p->cfg.features;
 	p->hello_rtt_ns = io_now(p->io) - l->hello_sent_ns;
 	err = p->cfg.hello ? p->cfg.hello(p->cfg.ctx, p, in) : 0;
@@ -239,6 +254,7 @@ int peer_hello_frame(struct client_link *l, const struct wire_hdr *h, struct xfe
 		return err < 0 ? err : 0;
 	p->state = PEER_UP;
 	p->failures = 0;
+	p->refusal = 0;
 	p->stats.up = true;
 	p->io->ops->cancel(p->io, &p->dial_timer);
 	log_info("event=xfer_up peer=%s rtt_us=%llu", p->cfg.addr, (unsigned long long)p->hello_rtt_ns / 1000);

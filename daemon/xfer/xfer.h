@@ -55,6 +55,8 @@ struct xfer_peer_cfg {
 	int		(*hello)(void *ctx, struct xfer_peer *p, struct wire_in body);
 	void		(*push)(void *ctx, struct xfer_peer *p, const struct wire_hdr *h, struct wire_in body);	/* stream 0 */
 	void		(*down)(void *ctx, struct xfer_peer *p, int err);
+	/* The peer answered HELLO with an error: it will say so again. May be NULL. */
+	void		(*refused)(void *ctx, struct xfer_peer *p, int status);
 	void		*ctx;
 	u64		features;		/* WIRE_F_* offered; 0: XFER_FEATURES */
 	u64		connect_timeout_ns;	/* of one dial with its HELLO; 0: 5 s */
