@@ -182,10 +182,12 @@ static void apply(struct dir_job *dj)
 {
 	struct dwork *d = dj->d;
 	struct stub_job *j = dj->j;
+	bool made = false;
 
 	for (u32 i = 0; i < j->n; i++) {
 		struct stub_ent *s = &j->ents[i];
 
+		made |= s->outcome == STUB_NEW;
 		switch (s->outcome) {
 		case STUB_NEW:
 		case STUB_SAME:
@@ -219,9 +221,10 @@ static void apply(struct dir_job *dj)
 		o->ctime_sec = j->dir_attr.ctime_sec;
 		o->ctime_nsec = j->dir_attr.ctime_nsec;
 		cobj_store(d->v->c, o);
-		if (j->dir_changed && d->v->m)
-			upcall_inval(d->v->m, AUGUR_INVAL_ATTR, d->oid, NULL, 0);
 	}
+	/* While names were made the directory had the time of now: whoever looked then looks again. */
+	if ((made || j->dir_changed) && d->v->m)
+		upcall_inval(d->v->m, AUGUR_INVAL_ATTR, d->oid, NULL, 0);
 }
 
 /* ---- what has to go first ---- */
