@@ -9,7 +9,7 @@ origin_make --files 900 --per-dir 10 --big 0 --plain
 served() { augur --ctl "/run/augur/$1.sock" --json status | jq '.served_bytes'; }
 for seed in 1 2 3; do
 	SEED=$seed
-	rm -rf /var/lib/augur
+	rm -rf /var/lib/augur; mkdir -p /var/lib/augur
 	vol_up 1
 	tar -C "$MNT" -cf - . | cat > /dev/null
 	a=$(served p1) b=$(served p2)
