@@ -101,7 +101,8 @@
  *       The only way an existing name under root/ is changed while mounted.  SWITCH
  *       moves the inode NEW_FH, which must have a name in .augur/tmp given in NEW_NAME,
  *       over NAME; REMOVE unlinks it (a directory must be empty of names).  Refused with
- *       -ESTALE if the inode at NAME is not OLD_FH, -EBUSY if it is dirty.
+ *       -ESTALE if the inode at NAME is not OLD_FH, -EBUSY if it is dirty or the lower
+ *       filesystem is frozen.
  *
  *   PU_TABLE    u->k  { SESSION, MOUNT_ID, PU_BASE u32, PU_GROUPS (u16 each), SEQ u64 }
  *       Lease group of the placement units PU_BASE, PU_BASE + 1, ...  Units that were
