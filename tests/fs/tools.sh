@@ -42,5 +42,5 @@ umount /cache 2> /dev/null || :
 scratch cache
 mount --bind /cache /var/tmp
 cleanup umount /var/tmp
-pp augur demo /usr/share/doc
+pp augur demo "$ORIGIN"
 is "$(ls /var/tmp | grep -c augur-demo || :)" 0 "folders the demo left behind"

@@ -245,6 +245,10 @@ static int show(struct demo *d)
 	int rc = interrupted || cold.errors || warm.errors || !cold.files ? RC_FAILED : RC_OK;
 
 	free(m);
+	if (!cold.files && !interrupted) {
+		fault_set(&d->a->fault, AUGUR_E_USAGE, ENODATA, "there is no file in %s to be read", printable(d->origin));
+		return fault_report(d->a, RC_FAILED);
+	}
 	if (d->a->json) {
 		json_t *obj = json_begin(d->a, rc == RC_OK);
 
