@@ -5,6 +5,7 @@
 #   system rtt_ms workload phase rep seconds busy_s wire_bytes remarks
 # seconds: wall time in the guest; busy_s: its part in which the one processor ran (both ends of the wire share it);
 # wire_bytes: both directions, headers counted; remarks: what the system's counters moved by, "rc=N text" if it failed.
+# A row of one warm operation (phase op) has the calling thread's own processor time in busy_s.
 # phase: cold (fresh mount, nothing cached here), disk (fresh mount, kept persistent cache), warm (again at once).
 #
 # Waiting for the machine that emulates us would let virtual time leap ahead to the next timer. So all that is read
@@ -124,11 +125,14 @@ w_seq100m() {
 	[ "$KIND" = local ] || set_link "$RTT_NOW" "$RATE"
 }
 w_micro() {
-	local r name ns
+	local r name ns own
 	for ((r = 1; r <= REPS; r++)); do
 		fresh_mount
-		"$OPS" micro "$MNT/micro" "${MICRO_N:-2000}" > /tmp/micro 2> /tmp/wl.err || row micro warm "$r" 0 0 0 "rc=1 $(tail -n 1 /tmp/wl.err)"
-		while read -r name ns; do row "$name" op "$r" "$(awk "BEGIN { printf \"%.9f\", $ns / 1e9 }")" 0 0 "$ns ns"; done < /tmp/micro
+		${PROFILE:+profiled "$SYS-$RTT_NOW-micro"} "$OPS" micro "$MNT/micro" "${MICRO_N:-4096}" > /tmp/micro 2> /tmp/wl.err ||
+			row micro op "$r" 0 0 0 "rc=1 $(tail -n 1 /tmp/wl.err)"
+		while read -r name ns own; do
+			[ -z "$own" ] || row "$name" op "$r" $(awk "BEGIN { printf \"%.9f %.9f\", $ns / 1e9, $own / 1e9 }") 0 "$ns ns, own $own ns"
+		done < /tmp/micro
 	done
 }
 
@@ -169,6 +173,8 @@ preload /bin/{bash,cat,ls,dd,grep,find,tar,mount,umount,sleep,cp,rm,mkdir,stat,h
 	/usr/bin/{awk,nsenter,ping,python3,setsid,timeout,seq} /sbin/{ip,tc,modprobe,mkfs.ext4,mount.nfs,rmmod} \
 	/usr/sbin/{rpc.nfsd,rpc.mountd,exportfs,nfsdcld} /payload/{augurd,augur,mount.augurfs,augurfs.ko}
 cat /payload/tests/lib/* /payload/tests/vm/* > /dev/null
+# As udev would have done: a processor that has the instruction does not compute ext4's checksums by table.
+modprobe crc32c-intel
 modprobe ext4; mkdir -p "$MNT" /origin
 net_up
 need_origin

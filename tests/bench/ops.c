@@ -7,7 +7,8 @@
  *                            to the end, close, when its turn comes.  Prints files, directories and bytes.
  *   ops randread FILE N      N aligned 4 KiB reads at places fixed by a seed
  *   ops replay ROOT LIST US  open, fstat, read to the end and close of every path in LIST; US of thinking between
- *   ops micro DIR N          nanoseconds of one warm operation, "name ns" lines; DIR is tests/bench/mkorigin's `micro`
+ *   ops micro DIR N          nanoseconds of one warm operation, "name ns own" lines (own: of this thread's processor
+ *                            time only, without what others did meanwhile); DIR is `micro` of tests/bench/mkorigin.py
  */
 #include <dirent.h>
 #include <err.h>
@@ -26,14 +27,15 @@
 #define BUF_SIZE	(128 << 10)
 #define MICRO_SIZE	(4L << 20)	/* of micro/a/b/f */
 #define PAGE		4096L
+#define SETTLE_S	12		/* what a first read leaves to be done behind it is done */
 
 static char buf[BUF_SIZE];
 
-static uint64_t now_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(clock, &t);
 	return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
@@ -228,22 +230,33 @@ static void op_pread128k(int i)
 		err(1, "pread");
 }
 
-/* Maps the file and touches every page: nanoseconds a page, faults and unmapping included. */
-static void micro_mmap(int rounds)
+/* Maps the file and touches one page; every 1024th time anew, so that all pages are touched once a mapping. */
+static void op_mmap(int i)
 {
-	uint64_t t0 = now_ns();
-	volatile char sum = 0;
+	static volatile char *m, sum;
 
-	for (int r = 0; r < rounds; r++) {
-		char *m = mmap(NULL, MICRO_SIZE, PROT_READ, MAP_SHARED, open_fd, 0);
-
+	if (i % (MICRO_SIZE / PAGE) == 0) {
+		if (m)
+			munmap((void *)m, MICRO_SIZE);
+		m = mmap(NULL, MICRO_SIZE, PROT_READ, MAP_SHARED, open_fd, 0);
 		if (m == MAP_FAILED)
 			err(1, "mmap");
-		for (long at = 0; at < MICRO_SIZE; at += PAGE)
-			sum += m[at];
-		munmap(m, MICRO_SIZE);
 	}
-	printf("mmap-touch-page %llu\n", (unsigned long long)((now_ns() - t0) / (rounds * (MICRO_SIZE / PAGE))));
+	sum += m[i % (MICRO_SIZE / PAGE) * PAGE];
+}
+
+static void measure(const char *name, void (*op)(int i), int count)
+{
+	uint64_t wall, own;
+
+	op(0);
+	wall = clock_ns(CLOCK_MONOTONIC);
+	own = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	for (int i = 0; i < count; i++)
+		op(i);
+	own = clock_ns(CLOCK_THREAD_CPUTIME_ID) - own;
+	wall = clock_ns(CLOCK_MONOTONIC) - wall;
+	printf("%s %llu %llu\n", name, (unsigned long long)(wall / count), (unsigned long long)(own / count));
 }
 
 static void micro(const char *dir, int count)
@@ -253,28 +266,22 @@ static void micro(const char *dir, int count)
 		void (*op)(int i);
 		int share;	/* done count / share times */
 	} ops[] = {
-		{ "open+read4k+close", op_open, 1 }, { "stat", op_stat, 1 }, { "stat-enoent", op_enoent, 1 },
-		{ "fstat", op_fstat, 1 }, { "getdents200", op_getdents, 10 }, { "pread4k", op_pread4k, 1 },
-		{ "pread128k", op_pread128k, 10 },
+		{ "stat", op_stat, 1 }, { "stat-enoent", op_enoent, 1 }, { "fstat", op_fstat, 1 },
+		{ "getdents200", op_getdents, 10 }, { "pread4k", op_pread4k, 1 }, { "pread128k", op_pread128k, 10 },
+		{ "mmap-touch-page", op_mmap, 1 }, { "open+read4k+close", op_open, 1 },
 	};
 
 	if (chdir(dir))
 		err(1, "%s", dir);
 	open_fd = open_or_die(file, O_RDONLY);
-	if (drain(open_fd, file) != MICRO_SIZE)
-		errx(1, "%s has another size", file);
-	sleep(2);	/* attributes that are cached by age settle */
-	for (size_t k = 0; k < sizeof(ops) / sizeof(ops[0]); k++) {
-		int n = count / ops[k].share + 1;
-		uint64_t t0;
-
-		ops[k].op(0);
-		t0 = now_ns();
-		for (int i = 0; i < n; i++)
-			ops[k].op(i);
-		printf("%s %llu\n", ops[k].name, (unsigned long long)((now_ns() - t0) / n));
-	}
-	micro_mmap(count / 1000 + 1);
+	for (int i = 0; i < 2; i++)
+		if (lseek(open_fd, 0, SEEK_SET) || drain(open_fd, file) != MICRO_SIZE)
+			errx(1, "%s has another size", file);
+	op_getdents(0);
+	op_stat(0);
+	sleep(SETTLE_S);
+	for (size_t k = 0; k < sizeof(ops) / sizeof(ops[0]); k++)
+		measure(ops[k].name, ops[k].op, count / ops[k].share + 1);
 	close(open_fd);
 }
 

@@ -59,7 +59,7 @@ def table(rows):
     systems = list(dict.fromkeys(k[0] for k in rows))
     rtts = sorted({k[1] for k in rows if k[1] > 0}) or [0.0]
     work = list(dict.fromkeys((k[2], k[3]) for k in rows))
-    print("seconds (x ext4; r: serial round trips = stall / RTT)")
+    print("seconds (x ext4; r: serial round trips = stall / RTT; own: of the calling thread alone)")
     for rtt in rtts:
         print(f"\n{'RTT %g ms' % rtt:24}" + "".join(f"{s:>26}" for s in systems))
         for w, ph in work:
@@ -70,8 +70,11 @@ def table(rows):
                 text = "failed" if m is None and rows.get((s, rtt, w, ph)) else seconds(m)
                 if m and limit and s != "ext4":
                     text += f" ({m / limit:.3g}x)"
+                if ph == "op" and m:
+                    own, base = (median(rows, x, rtt, w, ph, "busy_s") for x in (s, "ext4"))
+                    text += f" own {own / base:.3g}x" if own and base and s != "ext4" else ""
                 stall = median(rows, s, rtt, w, ph, "stall_s")
-                if m and rtt and stall and stall > rtt / 2e3 and rows.get((s, rtt, w, ph)):
+                if ph != "op" and m and rtt and stall and stall > rtt / 2e3 and rows.get((s, rtt, w, ph)):
                     text += f" {stall * 1e3 / rtt:.0f}r"
                 line += f"{text:>26}"
             print(line)
