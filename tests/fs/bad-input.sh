@@ -26,7 +26,9 @@ must_fail -m 'augurd' mount.augurfs "$(vol_source)" "$MNT" -o cache=/cache/ok,ct
 vol_mount
 mkdir -p /mnt/second
 must_fail -m 'in use|another' mount.augurfs "$(vol_source)" /mnt/second -o cache=/cache/a,ctl=/run/augur/agent.sock
-must_fail -m 'augurd has not prepared|not.*prepared|record' mount -t augurfs -i "$(vol_source)" /mnt/second -o cache=/cache/far
+mkdir -p /cache/raw
+must_fail mount -t augurfs -i "$(vol_source)" /mnt/second -o cache=/cache/raw
+dmesg_has 'augurfs: /cache/raw.*augurd has not prepared.*mount.augurfs' || fail "the kernel log does not say why: $(dmesg | tail -n 3)"
 must_fail -m 'Read-only|read-only|write' mount -o remount,rw "$MNT"
 must_fail -m 'not within|Invalid|out of range|Numerical' bash -c "echo -5 > /sys/fs/augurfs/[0-9]*/timeout_ms"
 is "$(grep -c augurfs /proc/mounts)" 1 "mounts that exist"

@@ -27,7 +27,7 @@ check() {
 	rm -rf $out; mkdir $out
 	cp -a "$MNT/." $out/cp; same_tree "$ORIGIN" $out/cp
 	tar -C "$MNT" -cf - . | tar -C "$ORIGIN" --compare -f - || fail "tar sees a difference"
-	tar -C "$MNT" -Scf - large | (mkdir $out/tar && tar -C $out/tar -xf -); same_tree "$ORIGIN/large" $out/tar/large
+	tar -C "$MNT" --format=posix -Scf - large | (mkdir $out/tar && tar -C $out/tar -xf -); same_tree "$ORIGIN/large" $out/tar/large
 	rsync -aHAX "$MNT/" $out/rsync; same_tree "$ORIGIN" $out/rsync
 	rm -rf $out/cp $out/rsync
 	diff <(cd "$ORIGIN" && grep -rc name . | sort) <(cd "$MNT" && grep -rc name . | sort)
