@@ -41,7 +41,7 @@ void meta_map_put(struct meta_map *m);
 struct meta_map *meta_map_deal(u64 version, u64 seed, u32 nshards, const struct meta_proxy *p, u32 n);
 /* Wire form (MAP answer) both ways; decode checks every index. */
 struct wire_out; struct wire_in;
-/* Deals the shards again by the bytes of their slots, heaviest first; before publishing only. */
+/* Deals the shards again by the weight of their slots (bytes and files, scan.c), heaviest first; before publishing only. */
 void meta_map_balance(struct meta_map *m, const u64 weight[META_SLOTS]);
 int meta_map_proxy_index(const struct meta_map *m, const char *id);	/* or -ENOENT */
 void meta_map_encode(const struct meta_map *m, struct wire_out *w);
@@ -102,7 +102,7 @@ void meta_db_close(struct meta_db *db);
 struct meta *meta_sqlite_new(struct meta_db *db, const struct meta_store_cfg *cfg);
 /* The same in memory (tests). */
 struct meta *meta_mem_new(struct io *io, const struct meta_store_cfg *cfg);
-/* Result of the scan: the directories to split and the bytes of each slot. */
+/* Result of the scan: the directories to split and the weight of each slot. */
 void meta_store_scanned(struct meta *m, int status, u8 (*split)[AUGUR_OID_LEN], u32 nsplit,
 			const u64 weight[META_SLOTS]);
 /* The volume's identity as stored: for the scan, which needs oids.  NULL before the first join. */

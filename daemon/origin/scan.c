@@ -37,7 +37,7 @@ struct scan {
 	struct scan_dir	*big;		/* may become more than a share */
 	size_t		nbig, big_cap;
 	u64		bytes, entries, dirs, skipped;
-	u64		weight[META_SLOTS];
+	u64		weight[META_SLOTS], count[META_SLOTS];
 	u8		(*split)[AUGUR_OID_LEN];
 	u32		nsplit;
 	time_t		last;
@@ -124,6 +124,7 @@ static void scan_entry(struct scan *s, int dir_fd, struct scan_dir *d, const cha
 		st.st_size = 0;
 	pu = by_name ? place_pu_name(d->loc.oid, name, strlen(name)) : place_pu_dir(d->loc.oid);
 	s->weight[pu - 1] += st.st_size;
+	s->count[pu - 1]++;
 	d->entries++;
 	d->bytes += st.st_size;
 }
@@ -168,10 +169,23 @@ static void scan_split(struct scan *s)
 
 		memcpy(s->split[s->nsplit++], again.loc.oid, AUGUR_OID_LEN);
 		s->weight[slot] -= min(s->weight[slot], s->big[i].bytes);
+		s->count[slot] -= min(s->count[slot], s->big[i].entries);
 		scan_dir(s, &again, true);
 	}
 	if (s->nsplit)
 		qsort(s->split, s->nsplit, AUGUR_OID_LEN, oid_cmp);
+}
+
+/*
+ * A file costs its owner bytes and questions.  By bytes alone one large file would be all that
+ * a proxy owns; so each file weighs half the mean size more than its bytes.
+ */
+static void scan_weigh(struct scan *s)
+{
+	u64 each = s->entries ? s->bytes / s->entries / 2 : 0;
+
+	for (u32 i = 0; i < META_SLOTS; i++)
+		s->weight[i] += s->count[i] * max(each, 1ULL);
 }
 
 static int scan_run(void *arg)
@@ -192,6 +206,7 @@ static int scan_run(void *arg)
 	if (s->ntodo)
 		return -ECANCELED;
 	scan_split(s);
+	scan_weigh(s);
 	return 0;
 }
 
