@@ -90,8 +90,8 @@ timed() {						# WORKLOAD PHASE REP COMMAND...
 # Where the processor's time goes, all processes and the kernel together.
 perf_() { LD_LIBRARY_PATH=$B/perf "$B/perf/perf" "$@"; }
 profiled() {						# NAME COMMAND...
-	local name=$1 rc; shift
-	[ "$1" != found_nothing ] || shift
+	local name=$1 rc good=0; shift
+	[ "$1" != found_nothing ] || { good=1; shift; }
 	perf_ record -q -a -g -e cpu-clock -F 10000 -o /tmp/perf.data -- "$@"; rc=$?
 	perf_ report -i /tmp/perf.data --stdio --no-children -g none --sort comm,dso,symbol 2> /dev/null |
 		grep -v -e '^#' -e '^$' -e swapper | head -n 150 > "/out/perf-$name"
@@ -99,7 +99,7 @@ profiled() {						# NAME COMMAND...
 		grep -v -e '^#' -e '^$' -e swapper | head -n 250 > "/out/perf-$name-children"
 	perf_ report -i /tmp/perf.data --stdio --no-children -g caller,0.5,callee --max-stack 12 --sort symbol 2> /dev/null |
 		grep -v -e '^#' -e '^$' | head -n 700 > "/out/perf-$name-graph"
-	return "$rc"
+	[ "$rc" = "$good" ]
 }
 phases() {						# WORKLOAD COMMAND...: cold, [disk], warm
 	local w=$1 r; shift
