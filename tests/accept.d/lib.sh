@@ -12,7 +12,7 @@ figure() {
 	=) [ "$2" != "$4" ] || verdict=ok ;;
 	*) ! awk "BEGIN { exit !($2 $3 $4) }" 2> /dev/null || verdict=ok ;;
 	esac
-	printf 'figure\t%s\t%s\t%s\t%s %s\n' "$verdict" "$1" "$2" "$3" "$4"
+	printf 'figure\t%s\t%s\t%s\t%s %s\n' "$verdict" "$1" "${2//$'\n'/; }" "$3" "$4"
 }
 holds() { local n=$1; shift; if "$@"; then figure "$n" yes = yes; else figure "$n" no = yes; fi; }
 not_here() { echo "$*"; exit 77; }

@@ -14,10 +14,10 @@
 #                   figure NAME VALUE OP BAR · holds NAME CMD... (acceptance: a row, ok or short)
 #                   same_tree A B [treehash options] · tree_hash DIR [options] (tests/lib/treehash.py)
 # the kernel log    expect_dmesg REGEX (lines that would fail the test but are meant) · dmesg_has REGEX (since the test began)
-# network           net_up · link RTT_MS [RATE] · on HOST CMD... (client client2 srv1..srv4; 10.9.0.100, .101, .1-.4) · wire_bytes
+# network           net_up · link RTT_MS [RATE] · on HOST CMD... (client client2 srv1..srv4; 10.9.0.100, .101, .1-.4) · wire_bytes · agent_bytes
 # disks             scratch NAME [MIB] [ext4|xfs|btrfs]  -> mounted at /NAME (cache, origin)
 # origin            origin_make [DIR] [mktree options] (tests/lib/mktree.py) -> default /origin on its own ext4
-# daemons           proxy_start ID [ARG...] (PROXIES="p1 p2", SEED=1) · agent_start [HOST] [ARG...] · daemon_stop NAME [SIGNAL]
+# daemons           proxy_start ID [ARG...] (PROXIES="p1 p2", SEED=1, PROXY_ARGS=) · agent_start [HOST] [ARG...] · daemon_stop NAME [SIGNAL]
 #                   daemon_pid NAME · daemon_log NAME            NAME: p1.. or agent, agent-client2
 # volume            vol_up [RTT_MS] (all of it: net, origin, proxies, agent, mount) · vol_mount [-H HOST] [-m DIR] [-c CACHE] [OPTS]
 #                   vol_umount [DIR] · vol_remount [OPTS] · vol_fresh [OPTS] (with an empty cache) · vol_down · stat_of COUNTER · inject POINT TIMES (or INJECT=POINT before agent_start)
@@ -105,7 +105,7 @@ figure() {
 	=) [ "$2" != "$4" ] || verdict=ok ;;
 	*) ! awk "BEGIN { exit !($2 $3 $4) }" 2> /dev/null || verdict=ok ;;
 	esac
-	printf 'figure\t%s\t%s\t%s\t%s %s\n' "$verdict" "$1" "$2" "$3" "$4"
+	printf 'figure\t%s\t%s\t%s\t%s %s\n' "$verdict" "$1" "${2//$'\n'/; }" "$3" "$4"
 }
 # A yes-or-no figure from a command.
 holds() { local n=$1; shift; if "$@"; then figure "$n" yes = yes; else figure "$n" no = yes; fi; }
@@ -145,6 +145,8 @@ link() {
 		on "$h" ping -c 1 -W 5 -q 10.9.0.1 > /dev/null	# neighbours resolved before anything is measured
 	done
 }
+# What the agent itself sent and received; unlike wire_bytes without the network's own chatter (ARP, keepalives).
+agent_bytes() { augur --ctl /run/augur/agent.sock --json status | jq '[.mounts[].daemon.proxies[] | .rx_bytes + .tx_bytes] | add'; }
 wire_bytes() { local s="/sys/class/net/eth-${1:-client}/statistics"; echo $(($(< "$s/rx_bytes") + $(< "$s/tx_bytes"))); }
 
 # ---------------------------------------------------------------- disks and origin
@@ -220,7 +222,8 @@ proxy_start() {
 	local id=$1 store; shift
 	if [ "$id" = p1 ]; then store=sqlite:/var/lib/augur/p1.db; else store=remote:10.9.0.1:7433; fi
 	daemon_start "$id" augurd --role proxy --id "$id" --netns "srv${id#p}" --listen "$(host_ip "$id"):7433" --insecure \
-		--export "$VOLUME=$ORIGIN" --store "$store" --proxies "$(_proxies_arg)" --seed "$SEED" --ctl "/run/augur/$id.sock" "$@"
+		--export "$VOLUME=$ORIGIN" --store "$store" --proxies "$(_proxies_arg)" --seed "$SEED" --ctl "/run/augur/$id.sock" \
+		${PROXY_ARGS:-} "$@"
 }
 agent_name() { if [ "$1" = client ]; then echo agent; else echo "agent-$1"; fi; }
 agent_start() {
