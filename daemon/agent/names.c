@@ -167,8 +167,9 @@ static void switch_entry(struct dwork *d, struct stub_ent *s)
 	if (err) {
 		log_notice("event=switch_refused name=%s error=\"%s\"", log_esc(s->name, s->name_len), strerror(-err));
 		lower_unlink_tmp(v->c, s->tmp);
-		/* Used here just now: the old version stays. Else the name has changed: look again. */
-		s->outcome = err == -EBUSY ? STUB_SAME : STUB_IN_WAY;
+		/* In use, or the cache is frozen: said, for the name still is of a version that is no more. */
+		s->outcome = err == -EBUSY ? STUB_FAILED : STUB_IN_WAY;
+		s->res = err;
 		s->old_fh.len = 0;
 		return;
 	}
@@ -243,7 +244,7 @@ static void removed(void *arg, int err)
 	struct dir_job *dj = arg;
 
 	if (err && !dj->j->err)
-		dj->j->err = err == -EBUSY ? -EIO : err;
+		dj->j->err = err;
 	job_settle(dj);
 }
 

@@ -6,7 +6,7 @@
 . /payload/tests/lib/guest.sh
 
 origin_make --files 900 --per-dir 10 --big 0 --plain
-served() { augur --ctl "/run/augur/$1.sock" --json status | jq '.served_bytes'; }
+served() { augur --ctl "/run/augur/$1.sock" --json status | jq '.daemon.served_bytes // .served_bytes'; }
 for seed in 1 2 3; do
 	SEED=$seed
 	rm -rf /var/lib/augur; mkdir -p /var/lib/augur
