@@ -2,7 +2,7 @@
 /*
  * lease.c - read leases: while one holds, opens of present objects of a shard ask nobody.
  *
- * Every third of a lease each owner is asked for its shards, with the last change seen of
+ * Every sixth of a lease each owner is asked for its shards, with the last change seen of
  * each.  It answers with the changes since, which are applied first, or with RESET: then all
  * that the cache has of the shard is compared with the owner (a sweep) before the kernel gets
  * the lease.  The lease runs from the sending of the question.  Loop thread only.
@@ -14,6 +14,7 @@
 #include "common/lease.h"
 
 #define SWEEP_ITEMS	512
+#define LEASE_RENEWALS	6	/* in the time of a lease: what is left when a daemon dies is most of it */
 #define LEASE_MS_DEF	10000
 #define LEASE_MS_MIN	500
 
@@ -320,7 +321,7 @@ static void renewal_done(struct xfer_call *c, int status, const struct wire_hdr 
 	while (in.p && wire_next(&in, &val) == 1)
 		if (val.tag == WF_ITEM)
 			shard_answer(r, (struct wire_in){ val.p, val.p + val.len });
-	lease_arm(p, status ? 200000000ull : lease_ms(v) * 1000000ull / 3);
+	lease_arm(p, status ? 200000000ull : lease_ms(v) * 1000000ull / LEASE_RENEWALS);
 	renewal_marked(r);
 }
 
@@ -378,7 +379,7 @@ static void lease_due(struct io_op *op, int res)
 	if (!v->dead) {
 		renew(p);
 		if (!p->lease_flying)
-			lease_arm(p, lease_ms(v) * 1000000ull / 3);
+			lease_arm(p, lease_ms(v) * 1000000ull / LEASE_RENEWALS);
 	}
 	vol_put(v);
 }

@@ -18,7 +18,7 @@ git -C /origin/repo init -q; git -C /origin/repo add -A; git -C /origin/repo com
 OUT=/cache/out
 
 # Half of the files, and the first half of the large ones.
-half() { find "$MNT" -type f | awk 'NR % 2' | tr '\n' '\0' | xargs -0 cat > /dev/null; head -c 1500000 "$MNT/large/big" > /dev/null; head -c 6000000 "$MNT/large/sparse" > /dev/null; }
+half() { find "$MNT" -type f -print0 | sed -zn '1~2p' | xargs -0 cat > /dev/null; head -c 1500000 "$MNT/large/big" > /dev/null; head -c 6000000 "$MNT/large/sparse" > /dev/null; }
 p_cp() { rm -rf $OUT; cp -a "$1" $OUT; tree_hash $OUT; }
 p_tar() { tar --sort=name --xattrs --format=posix --pax-option=delete=atime,delete=ctime -cf - -C "$1" . | md5sum; }
 p_tarS() { rm -rf $OUT; mkdir $OUT; tar -cSf - -C "$1" . | tar -xf - -C $OUT; tree_hash --no-xattr $OUT; }
