@@ -61,6 +61,7 @@ static bool name_is_same(struct dentry *parent, struct dentry *dentry)
 	unsigned long gen = augur_name_gen(d_inode(parent));
 	struct inode *inode = d_inode(dentry);
 	struct name_snapshot name;
+	struct augur_rec rec;
 	bool same;
 
 	if (!inode || !lower || !lower_dir ||
@@ -69,6 +70,10 @@ static bool name_is_same(struct dentry *parent, struct dentry *dentry)
 	take_dentry_name_snapshot(&name, dentry);
 	same = lower_is_same(lower, lower_dir, &name.name, AUGUR_I(inode)->lower);
 	release_dentry_name_snapshot(&name);
+	/* The name may be another's at the owner though it is unchanged here. */
+	if (same)
+		same = !augur_lower_record(AUGUR_I(inode)->lower, lower, &rec) &&
+		       !(rec.flags & AUGUR_REC_STALE);
 	if (same)
 		WRITE_ONCE(dentry->d_time, gen);
 	return same;

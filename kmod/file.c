@@ -321,6 +321,8 @@ static int augur_fadvise(struct file *file, loff_t off, loff_t len, int advice)
 		lower = augur_file_lower(file);
 		return IS_ERR(lower) ? PTR_ERR(lower) : vfs_fadvise(lower, off, len, advice);
 	}
+	/* Advice of anybody who may read must not queue a whole disk before what others wait for. */
+	bytes = min(bytes, WANT_MAX);
 	err = augur_need_range(inode, af, off, bytes, bytes, AUGUR_RQ_PREFETCH, false);
 	return err == -EINTR ? err : 0;
 }

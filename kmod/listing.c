@@ -370,6 +370,8 @@ static struct augur_listing *current_listing(struct file *file)
 
 	if (l)
 		return l;
+	/* Before asking: what is said while we wait makes this listing nobody else's. */
+	gen = READ_ONCE(ai->dir_gen);
 	if (!augur_is_complete(dir)) {
 		err = augur_upcall_populate(dir);
 		if (err)
@@ -378,9 +380,8 @@ static struct augur_listing *current_listing(struct file *file)
 	lower = augur_lower_dentry(file_dentry(file));
 	if (!lower)
 		return ERR_PTR(-ESTALE);
-	gen = READ_ONCE(ai->dir_gen);
 	l = listing_build(AUGUR_SB(dir->i_sb), lower);
-	if (!IS_ERR(l))
+	if (!IS_ERR(l) && augur_is_complete(dir))
 		listing_keep(ai, l, gen);
 	return l;
 }

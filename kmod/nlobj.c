@@ -71,6 +71,8 @@ int augur_nl_settle(struct augur_call *call)
 
 /* -------- INVAL -------- */
 
+#define INVAL_TWINS	16	/* inodes of one object looked for */
+
 static void set_stale(struct inode *inode)
 {
 	struct augur_inode *ai = AUGUR_I(inode);
@@ -117,6 +119,25 @@ static void inval_inode(struct inode *inode, u32 kind)
 	}
 }
 
+/* An object may be in memory as several versions: none but stale ones are left. */
+static void inval_twins(struct augur_sb *asb, const u8 *oid)
+{
+	struct inode *inode;
+	int tries;
+
+	for (tries = 0; tries < INVAL_TWINS; tries++) {
+		inode = augur_ilookup(asb->sb, oid);
+		if (!inode)
+			return;
+		if (S_ISDIR(inode->i_mode) ||
+		    (READ_ONCE(AUGUR_I(inode)->state) & AUGUR_IS_STALE))
+			tries = INVAL_TWINS;
+		else
+			set_stale(inode);
+		augur_iput_async(asb, inode);
+	}
+}
+
 static int inval_item(struct augur_call *call, struct nlattr **tb, struct nlattr *item, bool apply)
 {
 	struct augur_sb *asb = call->asb;
@@ -142,6 +163,8 @@ static int inval_item(struct augur_call *call, struct nlattr **tb, struct nlattr
 		return 0;
 	inval_inode(inode, kind);
 	augur_iput_async(asb, inode);
+	if (kind == AUGUR_INVAL_DATA)
+		inval_twins(asb, nla_data(oid));
 	return 0;
 }
 

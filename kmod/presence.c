@@ -11,6 +11,7 @@
  *
  * long file: bits, requests for them, grants and pins share one lock and one invariant.
  */
+#include <linux/pagemap.h>
 #include <linux/slab.h>
 #include "upcall.h"
 
@@ -551,6 +552,8 @@ int augur_try_evict(struct inode *inode)
 		return -EINVAL;
 	spin_lock(&ai->lock);
 	if (atomic_read(&ai->opens) || atomic_read(&ai->mappings) || ai->grants ||
+	    /* Mappings of complete files are the lower file's own. */
+	    mapping_mapped(ai->lower->i_mapping) ||
 	    !list_empty(&ai->fetches) ||
 	    (ai->state & (AUGUR_IS_DIRTY | AUGUR_IS_UNSETTLED | AUGUR_IS_PINNED | AUGUR_IS_LOCAL)))
 		goto out;

@@ -108,6 +108,8 @@ struct vol {
 	struct list	map_waiters;	/* struct ask, waiting for a map */
 	u32		lease_ms;	/* as the owner says */
 	struct shard_lease *leases;	/* META_SHARDS_MAX */
+	struct dir_job	*links_job;	/* names.c: makes names of objects with several */
+	struct list	links_wait;
 	struct map	reqs, dirs, files, hints;
 	struct list	attach_waiters;
 	struct io_op	tick_op;
@@ -325,6 +327,8 @@ void change_apply(struct vol *v, u32 kind, const u8 *oid, const u8 *parent, cons
 int change_parse_item(struct wire_in in, u32 *shard, u64 *seq, u32 *kind, const u8 **oid, const u8 **parent,
 		      const char **name, size_t *name_len);
 void change_push(struct vol *v, struct peer *p, struct wire_in body);
+/* False: this change of the shard was applied already.  Remembers it. */
+bool change_is_news(struct vol *v, u32 kind, u32 shard, u64 seq, const u8 *oid, const u8 *parent);
 /* Removes a name and what is below it. */
 void change_remove(struct vol *v, const struct fh *parent, const char *name, const struct fh *fh, bool is_dir,
 		   void (*done)(void *arg, int err), void *arg);

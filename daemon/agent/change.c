@@ -45,7 +45,7 @@ static int mark_work(void *arg)
 		CLEANUP_CLOSE int fd = fh_open(c->top_fd, &ch->parent_fh, O_RDONLY | O_DIRECTORY);
 
 		/* The inode at the name, whatever it is: every name of it asks from now on. */
-		if (fd >= 0 && !lower_look(fd, &ln) && ln.valid && !ln.is_dir)
+		if (fd >= 0 && !lower_look(fd, &ln) && ln.valid)
 			lower_record_flags(c, &ln.fh, NULL, AUGUR_REC_STALE, 0);
 	}
 	return err;
@@ -183,6 +183,23 @@ int change_parse_item(struct wire_in in, u32 *shard, u64 *seq, u32 *kind, const 
 	return 0;
 }
 
+/*
+ * A change is told twice, when it happens and with the next renewal.  Numbers count within one
+ * shard: that of the directory for a name, of the object for all else.
+ */
+bool change_is_news(struct vol *v, u32 kind, u32 shard, u64 seq, const u8 *oid, const u8 *parent)
+{
+	struct cobj *o = cobj_peek(v->c, kind == AUGUR_INVAL_ENTRY && parent ? parent : oid);
+
+	if (!o)
+		return true;
+	if (o->inval_shard == shard && o->inval_seq >= seq)
+		return false;
+	o->inval_shard = shard;
+	o->inval_seq = seq;
+	return true;
+}
+
 void change_push(struct vol *v, struct peer *p, struct wire_in body)
 {
 	const u8 *oid, *parent;
@@ -193,8 +210,6 @@ void change_push(struct vol *v, struct peer *p, struct wire_in body)
 	u64 seq;
 
 	while (wire_next(&body, &val) == 1) {
-		struct cobj *o;
-
 		if (val.tag != WF_ITEM)
 			continue;
 		if (change_parse_item((struct wire_in){ val.p, val.p + val.len }, &shard, &seq, &kind, &oid, &parent,
@@ -202,11 +217,8 @@ void change_push(struct vol *v, struct peer *p, struct wire_in body)
 			log_err("event=bad_answer what=inval proxy=%s", p->addr);
 			return;
 		}
-		o = cobj_peek(v->c, oid);
-		if (o && o->inval_seq >= seq)
+		if (!change_is_news(v, kind, shard, seq, oid, parent))
 			continue;
-		if (o)
-			o->inval_seq = seq;
 		change_apply(v, kind, oid, parent, name, name_len, NULL, NULL);
 	}
 }

@@ -457,6 +457,8 @@ void dir_job_ended(struct dwork *d, struct dir_job *dj)
 			ask_listing(d, NULL);	/* it changed while we listened */
 			return;
 		}
+		if (d->gen != d->o->gen)
+			young_again(d);		/* it does not stop changing: looked at again soon */
 		d->rounds = 0;
 		listed(d);
 	}

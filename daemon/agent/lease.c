@@ -246,18 +246,14 @@ static void shard_inval(struct renewal *r, struct wire_in in)
 {
 	const u8 *oid, *parent;
 	const char *name;
-	struct cobj *o;
 	size_t name_len;
 	u32 shard, kind;
 	u64 seq;
 
 	if (change_parse_item(in, &shard, &seq, &kind, &oid, &parent, &name, &name_len))
 		return;
-	o = cobj_peek(r->v->c, oid);
-	if (o && o->inval_seq >= seq)
+	if (!change_is_news(r->v, kind, shard, seq, oid, parent))
 		return;		/* was pushed */
-	if (o)
-		o->inval_seq = seq;
 	r->marks++;
 	change_apply(r->v, kind, oid, parent, name, name_len, renewal_marked, r);
 }

@@ -20,6 +20,7 @@ static const u64 no_names[1];
 
 static void job_next(struct dwork *d);
 static void job_settle(struct dir_job *dj);
+static void job_start(struct dir_job *dj);
 
 struct dir_job *dir_job_new(struct dwork *d)
 {
@@ -111,11 +112,31 @@ static void twin_loaded(void *arg, struct cobj *o)
 		job_run(dj);
 }
 
-/* Objects with several names: another directory may have brought the inode already. */
+static bool has_links(const struct dir_job *dj)
+{
+	for (u32 i = 0; i < dj->j->n; i++)
+		if (dj->j->ents[i].attr.nlink > 1 && !S_ISDIR(dj->j->ents[i].attr.mode))
+			return true;
+	return false;
+}
+
+/*
+ * Objects with several names: another directory may have brought the inode already, or be
+ * about to.  Of such jobs one runs at a time in a volume, so that each finds what the one
+ * before it made, and an object has one inode here.
+ */
 static void job_start(struct dir_job *dj)
 {
-	struct cache *c = dj->d->v->c;
+	struct vol *v = dj->d->v;
+	struct cache *c = v->c;
 
+	if (has_links(dj)) {
+		if (v->links_job) {
+			list_add_tail(&v->links_wait, &dj->link);
+			return;
+		}
+		v->links_job = dj;
+	}
 	dj->loading = 1;
 	for (u32 i = 0; i < dj->j->n; i++) {
 		const struct wire_attr *a = &dj->j->ents[i].attr;
@@ -230,10 +251,25 @@ static void apply(struct dir_job *dj)
 
 /* ---- what has to go first ---- */
 
+static void links_next(struct vol *v, struct dir_job *dj)
+{
+	struct dir_job *next;
+
+	if (v->links_job != dj)
+		return;
+	v->links_job = NULL;
+	if (list_empty(&v->links_wait))
+		return;
+	next = list_first(&v->links_wait, struct dir_job, link);
+	list_del(&next->link);
+	job_start(next);
+}
+
 static void job_done(struct dir_job *dj)
 {
 	struct dwork *d = dj->d;
 
+	links_next(d->v, dj);
 	d->running = NULL;
 	job_next(d);
 	dir_job_ended(d, dj);

@@ -497,6 +497,7 @@ int vol_new(struct agent *ag, const char *source, const char *dir, struct vol **
 	*cause = AUGUR_E_SOURCE;
 	list_init(&v->peers);
 	list_init(&v->map_waiters);
+	list_init(&v->links_wait);
 	list_init(&v->attach_waiters);
 	list_init(&v->walkq);
 	list_init(&v->reval_q);

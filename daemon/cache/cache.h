@@ -55,7 +55,8 @@ struct cobj {
 	u8		*fly;		/* chunks asked for */
 	u64		settled;	/* present bytes the durable claim says */
 	struct list	unsettled;
-	u64		inval_seq;	/* last change of its shard applied to it */
+	u64		inval_seq;	/* last change of inval_shard applied to it */
+	u32		inval_shard;
 	u32		gen;		/* raised at every notice of a change: an answer older than it is asked again */
 	void		*user;		/* work under way on it, the agent's */
 };
@@ -203,6 +204,9 @@ int stub_work(void *job);			/* worker; tests call it directly */
 /* ---- lower.c: small things done to lower inodes (worker) ---- */
 int lower_record_read(int fd, struct augur_rec *rec);
 int lower_record_write(int fd, const struct augur_rec *rec);
+/* Around reading, changing and writing a record: workers share the inodes. Not recursive. */
+void lower_record_lock(void);
+void lower_record_unlock(void);
 /* Sets and clears AUGUR_REC_* flags of the inode if its record carries @oid (NULL: any). -ESTALE if not. */
 int lower_record_flags(struct cache *c, const struct fh *fh, const u8 *oid, u8 set, u8 clear);
 /* Names alone, in the directory's order; then what lies at one of them. */

@@ -6,6 +6,7 @@
  * Objects are opened by handle, names only as one checked component relative to a directory
  * opened by handle, never followed: whatever a peer says, nothing outside the cache is touched.
  */
+#include <pthread.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -57,16 +58,24 @@ static int path_record(int fd, struct augur_rec *rec, bool write)
 	return augur_rec_decode(buf, n, rec);
 }
 
-int lower_record_flags(struct cache *c, const struct fh *fh, const u8 *oid, u8 set, u8 clear)
+static pthread_mutex_t record_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+void lower_record_lock(void)
 {
-	CLEANUP_CLOSE int fd = fh_open(c->top_fd, fh, O_PATH | O_NOFOLLOW);
+	pthread_mutex_lock(&record_mutex);
+}
+
+void lower_record_unlock(void)
+{
+	pthread_mutex_unlock(&record_mutex);
+}
+
+static int record_flags(int fd, const u8 *oid, u8 set, u8 clear)
+{
 	struct augur_rec rec;
 	u8 flags;
-	int err;
+	int err = path_record(fd, &rec, false);
 
-	if (fd < 0)
-		return fd;
-	err = path_record(fd, &rec, false);
 	if (err)
 		return err;
 	if (oid && memcmp(rec.oid, oid, AUGUR_OID_LEN))
@@ -76,6 +85,19 @@ int lower_record_flags(struct cache *c, const struct fh *fh, const u8 *oid, u8 s
 		return 0;
 	rec.flags = flags;
 	return path_record(fd, &rec, true);
+}
+
+int lower_record_flags(struct cache *c, const struct fh *fh, const u8 *oid, u8 set, u8 clear)
+{
+	CLEANUP_CLOSE int fd = fh_open(c->top_fd, fh, O_PATH | O_NOFOLLOW);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	lower_record_lock();
+	err = record_flags(fd, oid, set, clear);
+	lower_record_unlock();
+	return err;
 }
 
 /* ---- listing ---- */

@@ -57,13 +57,15 @@ static int claim_one(struct cache *c, struct settle_item *it)
 
 	if (fd < 0)
 		return fd;
+	lower_record_lock();
 	err = lower_record_read(fd, &rec);
-	if (err)
-		return err;
-	if (memcmp(rec.oid, it->oid, AUGUR_OID_LEN) || rec.version != it->version)
-		return -ESTALE;
+	if (!err && (memcmp(rec.oid, it->oid, AUGUR_OID_LEN) || rec.version != it->version))
+		err = -ESTALE;
 	rec.flags = (rec.flags & ~AUGUR_REC_STUB) | AUGUR_REC_COMPLETE;
-	return lower_record_write(fd, &rec);
+	if (!err)
+		err = lower_record_write(fd, &rec);
+	lower_record_unlock();
+	return err;
 }
 
 static int round_work(void *arg)

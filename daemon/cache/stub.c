@@ -324,7 +324,11 @@ static void meet_dir(int dir, struct stub_ent *s, struct augur_rec *rec)
 		return;
 	}
 	/* Its names may have changed with it: populated no longer. */
-	s->res = update_dir(fd, &s->attr, rec, AUGUR_REC_STUB, AUGUR_REC_COMPLETE | AUGUR_REC_STALE);
+	lower_record_lock();
+	s->res = lower_record_read(fd, rec);
+	if (!s->res)
+		s->res = update_dir(fd, &s->attr, rec, AUGUR_REC_STUB, AUGUR_REC_COMPLETE | AUGUR_REC_STALE);
+	lower_record_unlock();
 	s->outcome = s->res ? STUB_FAILED : STUB_ATTR;
 }
 
@@ -501,15 +505,19 @@ static int finish_dir(struct stub_job *j, int dir, const struct stat *before)
 	}
 	if (!j->has_dir)
 		return futimens(dir, ts) ? -errno : 0;
+	lower_record_lock();
 	err = lower_record_read(dir, &rec);
-	if (err)
-		return err;
-	if (memcmp(rec.oid, j->dir_oid, AUGUR_OID_LEN) || memcmp(j->dir_attr.oid, j->dir_oid, AUGUR_OID_LEN))
-		return -ESTALE;
-	j->dir_changed = rec.ctime_sec != j->dir_attr.ctime_sec || rec.ctime_nsec != j->dir_attr.ctime_nsec ||
-			 rec.nlink != j->dir_attr.nlink || rec.version != j->dir_attr.version;
-	return update_dir(dir, &j->dir_attr, &rec, j->set_complete ? AUGUR_REC_COMPLETE : 0,
-			  j->set_complete ? AUGUR_REC_STUB | AUGUR_REC_STALE : 0);
+	if (!err && (memcmp(rec.oid, j->dir_oid, AUGUR_OID_LEN) ||
+		     memcmp(j->dir_attr.oid, j->dir_oid, AUGUR_OID_LEN)))
+		err = -ESTALE;
+	if (!err) {
+		j->dir_changed = rec.ctime_sec != j->dir_attr.ctime_sec || rec.ctime_nsec != j->dir_attr.ctime_nsec ||
+				 rec.nlink != j->dir_attr.nlink || rec.version != j->dir_attr.version;
+		err = update_dir(dir, &j->dir_attr, &rec, j->set_complete ? AUGUR_REC_COMPLETE : 0,
+				 j->set_complete ? AUGUR_REC_STUB | AUGUR_REC_STALE : 0);
+	}
+	lower_record_unlock();
+	return err;
 }
 
 int stub_work(void *arg)

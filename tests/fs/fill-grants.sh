@@ -10,7 +10,7 @@ requires module python3
 scratch cache
 modprobe augurfs
 PYTHONPATH=$T/vm python3 - << 'PY'
-import errno as E, os, struct, time
+import ctypes, errno as E, os, struct, time
 from fakedaemon import *
 
 C = 65536
@@ -135,14 +135,19 @@ def evicted():
     vol.fill(name, 0, b"e" * SIZE)
     end(g, flags=COMPLETE)
     assert evict(name) == -E.EBUSY                 # unsettled
+    claim = lambda flags: os.setxattr(vol.lower(name), "trusted.augur", record(oid_of(name), size=SIZE, flags=flags))
+    claim(REC_COMPLETE)
     settle(name, 0, COMPLETE)
     fd = os.open(vol.path(name), os.O_RDONLY)
     assert evict(name) == -E.EBUSY
-    import mmap
-    m = mmap.mmap(fd, SIZE, mmap.MAP_SHARED, mmap.PROT_READ)
+    # not Python's mmap, which keeps the file open
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    m = libc.mmap(None, SIZE, 1, 1, fd, 0)
     os.close(fd)
-    assert evict(name) == -E.EBUSY and m[5] == ord("e")
-    m.close()
+    assert evict(name) == -E.EBUSY and ctypes.string_at(m + 5, 1) == b"e"
+    libc.munmap(ctypes.c_void_p(m), ctypes.c_size_t(SIZE))
+    claim(STUB)
     d.do("PIN", [("OID", oid_of(name)), ("FLAGS", 1)])
     assert evict(name) == -E.EBUSY and inodes()[name]["STATE"] & IS_PINNED
     d.do("PIN", [("OID", oid_of(name)), ("FLAGS", 2)])
