@@ -61,7 +61,7 @@ def table(rows):
     work = list(dict.fromkeys((k[2], k[3]) for k in rows))
     print("seconds (x ext4; r: serial round trips = stall / RTT; own: of the calling thread alone)")
     for rtt in rtts:
-        print(f"\n{'RTT %g ms' % rtt:24}" + "".join(f"{s:>26}" for s in systems))
+        print(f"\n{'RTT %g ms' % rtt:24}" + "".join(f"{s:>36}" for s in systems))
         for w, ph in work:
             limit = median(rows, "ext4", rtt, w, base_phase(ph))
             line = f"{w + ' ' + ph:24}"
@@ -76,7 +76,7 @@ def table(rows):
                 stall = median(rows, s, rtt, w, ph, "stall_s")
                 if ph != "op" and m and rtt and stall and stall > rtt / 2e3 and rows.get((s, rtt, w, ph)):
                     text += f" {stall * 1e3 / rtt:.0f}r"
-                line += f"{text:>26}"
+                line += f"{text:>36}"
             print(line)
 
 
