@@ -14,6 +14,11 @@ figure() {
 	esac
 	printf 'figure\t%s\t%s\t%s\t%s %s\n' "$verdict" "$1" "${2//$'\n'/; }" "$3" "$4"
 }
+# A build of its own with a seeded bug: seeded MACRO. What follows builds and tests that one.
+seeded() {
+	export DEFS="-D$1" BUILD="$PWD/build/seed" AUGUR_BUILD="$PWD/build/seed"
+	build=$BUILD; mkdir -p "$build"
+}
 holds() { local n=$1; shift; if "$@"; then figure "$n" yes = yes; else figure "$n" no = yes; fi; }
 not_here() { echo "$*"; exit 77; }
 build_all() { make --no-print-directory -j"$(nproc)" all > "$build/accept-build.log" 2>&1 || { tail -n 20 "$build/accept-build.log"; figure "builds" no = yes; exit 0; }; }

@@ -4,7 +4,7 @@
 # guest.sh: the demo's part inside the guest. Prints "step: ..." lines as it goes; leaves /out/demo.json (totals) and
 # /out/samples.tsv (second, bytes sent by p1, by p2, upcalls so far), which tests/demo/show.py turns into a picture.
 . /payload/tests/lib/guest.sh
-RTT=${1:-10}; PROXIES="p1 p2"; ORIGIN=/origin
+RTT=${1:-10}; PROXIES=${2:-p1 p2}; ORIGIN=/origin
 requires module daemon tools
 step() { say "step: $*"; }
 sent() { cat "/sys/class/net/eth-srv$1/statistics/rx_bytes"; }

@@ -296,4 +296,7 @@ stat_of() {
 	[ -n "$seen" ] || fail "no counter $1 in /sys/fs/augurfs/*/stats"
 	echo "$n"
 }
-inject() { echo "$2" > "/sys/kernel/debug/augurfs/inject/$1"; }
+inject() {
+	[ -e "/sys/kernel/debug/augurfs/inject/$1" ] || fail "the module has no fault point $1"
+	echo "$2" > "/sys/kernel/debug/augurfs/inject/$1"
+}

@@ -29,9 +29,7 @@ refused "unknown mount option" 'bogus|unknown|option' "$RUN/m" "cache=/cache/x,$
 refused "value out of range" 'timeout_ms|range|between' "$RUN/m" "cache=/cache/x,$CTL,timeout_ms=0"
 refused "no cache= given" 'cache' "$RUN/m" "$CTL"
 refused "cache directory missing" 'exist|No such' "$RUN/m" "cache=/cache/none,$CTL"
-mkdir -p /run/tm; mount -t tmpfs ro /run/tm; mount -o remount,ro /run/tm
-refused "cache not on ext4, xfs, btrfs" 'ext4|filesystem|writable' "$RUN/m" "cache=/run/tm,$CTL"
-umount /run/tm
+refused "cache not on ext4, xfs, btrfs" 'ext4, xfs' "$RUN/m" "cache=/proc,$CTL"
 mkdir -p /mnt/ro; mount --bind /cache/x /mnt/ro; mount -o remount,bind,ro /mnt/ro
 refused "cache not writable" 'writ|read-only' "$RUN/m" "cache=/mnt/ro,$CTL"
 umount /mnt/ro
@@ -74,6 +72,6 @@ for data in (b"{", b"\xff" * 70000, b'{"verb":"nope"}\n', b'{"verb":"where","pat
     except OSError: pass
 P
 figure "bad requests at the control socket: the agent lives" "$(kill -0 "$(daemon_pid agent)" 2> /dev/null && echo yes)" = yes
-same_tree /origin "$MNT"
-figure "the volume works afterwards" yes = yes
+if (same_tree /origin "$MNT"); then v=yes; else v=no; fi
+figure "the volume works afterwards" "$v" = yes
 figure "mounts left behind" "$(grep -c ' /mnt/x ' /proc/mounts || :)" = 0

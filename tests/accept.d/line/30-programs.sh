@@ -2,4 +2,4 @@
 # line: cp, tar, rsync, find, grep, python3, gcc, git on absent and half-present trees are byte-exact; stat never changes
 # bug: inject unstable_ino
 build_all
-guest programs -k 6.1
+for k in 6.1 6.12; do guest programs -k "$k"; done
