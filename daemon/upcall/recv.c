@@ -91,6 +91,10 @@ void mount_msg(struct nl_chan *c, struct nlmsghdr *nlh)
 			log_notice("event=session_replaced mount=%llu", (unsigned long long)mt->pub.id);
 			upcall_rescan_in(mt->u, 0);
 			mount_gone(mt);
+		} else if (err == -ENODEV) {
+			/* What was under way when it was unmounted. */
+			log_debug("event=netlink_late mount=%llu", (unsigned long long)mt->pub.id);
+			refused(mt, err);
 		} else if (err && err != -ENOENT) {
 			log_warn("event=netlink_refused mount=%llu error=\"%s\" text=\"%s\"",
 				 (unsigned long long)mt->pub.id, strerror(-err), text);
