@@ -151,7 +151,8 @@ def traced():
     for want in ("augur_upcall_new: ", "augur_upcall_sent: ", "end=reply", "get new", "get join", "put join"):
         assert any(want in l for l in mine), (want, mine)
     refs = [l for l in mine if "augur_req_ref" in l]
-    assert sum(" get " in l for l in refs) == sum(" put " in l for l in refs) and "refs=0" in refs[-1], refs
+    # The counts printed by two that let go at once may be the same.
+    assert sum(" get " in l for l in refs) == sum(" put " in l for l in refs) > 5, refs
     assert any("augur_session" in l and "close" in l for l in lines)
 
 def killed_without_daemon():
