@@ -250,11 +250,11 @@ vol_mount() {
 vol_umount() { . "$T/vm/isolate"; leaked_requests || fail "requests are left in the module"; pp umount "${1:-$MNT}"; }
 vol_remount() { vol_umount "$MNT"; vol_mount "$@"; }
 # Mounts again with an empty cache, as on a host that never saw the volume.
-_fresh=0
 vol_fresh() {
+	local n
 	! mountpoint -q "$MNT" || vol_umount "$MNT"
-	_fresh=$((_fresh + 1))
-	vol_mount -c "/cache/fresh$_fresh" "$@"
+	n=$(find /cache -maxdepth 1 -name 'fresh*' 2> /dev/null | wc -l)	# no variable: callers may be subshells
+	vol_mount -c "/cache/fresh$((n + 1))" "$@"
 }
 # Ends everything of a volume, so that the next vol_up starts from nothing.
 vol_down() {
