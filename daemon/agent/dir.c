@@ -171,14 +171,13 @@ static void list_frame(struct ask *a, const struct wire_hdr *h, struct xfer_buf 
 	struct dir_job *dj = lc->job;
 	struct wire_entry dir;
 	bool has_dir;
-	u32 complete, before;
+	u32 complete;
 	int err;
 
 	if (d->err && !lc->single)
 		return;
 	if (!dj)
 		dj = lc->job = dir_job_new(d);
-	before = dj->j->n;
 	err = dir_job_entries(dj, (struct wire_in){ body->data, body->data + body->len }, &dir, &has_dir, &complete);
 	if (err) {
 		log_err("event=bad_answer type=%u volume=%s proxy=%s error=\"%s\"", h->type, d->v->volume, a->p->addr, strerror(-err));
@@ -186,7 +185,6 @@ static void list_frame(struct ask *a, const struct wire_hdr *h, struct xfer_buf 
 			d->err = -EIO;
 		return;
 	}
-	(void)before;
 	if (lc->lookup)
 		return;
 	/* LIST: names appear while the rest is on its way. */

@@ -300,3 +300,21 @@ u64 xfer_conn_backlog(const struct xfer_conn *c)
 {
 	return c->tx_bytes;
 }
+
+/* ---- HELLO, of either side ---- */
+
+int conn_read_hello(struct wire_in in, u32 *proto, u64 *features)
+{
+	struct wire_val v;
+	int r, err = 0;
+
+	*proto = 0;
+	*features = 0;
+	while (!err && (r = wire_next(&in, &v)) == 1) {
+		if (v.tag == WF_PROTO)
+			err = wire_get_u32(&v, proto);
+		else if (v.tag == WF_FEATURES)
+			err = wire_get_u64(&v, features);
+	}
+	return err ? err : r;
+}

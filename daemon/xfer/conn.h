@@ -143,4 +143,7 @@ void pool_page_put(u8 *p);
 /* Gives the pooled memory of this thread back to the system. */
 void xfer_pool_drain(void);
 
+/* What the engine itself reads of a HELLO, question or answer; 0 for a field that is not there. */
+int conn_read_hello(struct wire_in in, u32 *proto, u64 *features);
+
 #endif

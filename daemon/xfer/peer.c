@@ -196,22 +196,6 @@ void peer_dial(struct xfer_peer *p)
 
 /* ---- HELLO ---- */
 
-static int read_answer(struct wire_in in, u32 *proto, u64 *features)
-{
-	struct wire_val v;
-	int r, err = 0;
-
-	*proto = 0;
-	*features = 0;
-	while (!err && (r = wire_next(&in, &v)) == 1) {
-		if (v.tag == WF_PROTO)
-			err = wire_get_u32(&v, proto);
-		else if (v.tag == WF_FEATURES)
-			err = wire_get_u64(&v, features);
-	}
-	return err ? err : r;
-}
-
 static void hello_refused(struct client_link *l, int status)
 {
 	struct xfer_peer *p = l->peer;
@@ -235,7 +219,7 @@ int peer_hello_frame(struct client_link *l, const struct wire_hdr *h, struct xfe
 
 	if (h->type != WIRE_HELLO || h->stream != 1 || !(h->flags & WIRE_LAST))
 		return -EPROTO;
-	err = read_answer(in, &proto, &features);
+	err = conn_read_hello(in, &proto, &features);
 	if (err)
 		return err;
 	if (proto != WIRE_PROTO) {

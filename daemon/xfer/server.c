@@ -54,22 +54,6 @@ static void refuse(struct xfer_conn *c, const struct wire_hdr *h, int err)
 	c->linger_ns = io_now(c->io) + LINGER_NS;
 }
 
-static int read_hello(struct wire_in in, u32 *proto, u64 *features)
-{
-	struct wire_val v;
-	int r, err = 0;
-
-	*proto = 0;
-	*features = 0;
-	while (!err && (r = wire_next(&in, &v)) == 1) {
-		if (v.tag == WF_PROTO)
-			err = wire_get_u32(&v, proto);
-		else if (v.tag == WF_FEATURES)
-			err = wire_get_u64(&v, features);
-	}
-	return err ? err : r;
-}
-
 static int take_hello(struct xfer_server *s, struct xfer_conn *c, const struct wire_hdr *h, struct wire_in in)
 {
 	struct wire_out out;
@@ -79,7 +63,7 @@ static int take_hello(struct xfer_server *s, struct xfer_conn *c, const struct w
 
 	if (h->type != WIRE_HELLO || h->flags || !h->stream)
 		return -EPROTO;
-	err = read_hello(in, &proto, &features);
+	err = conn_read_hello(in, &proto, &features);
 	if (err)
 		return err;
 	if (proto != WIRE_PROTO) {
