@@ -39,7 +39,7 @@ struct main_cfg {
 	bool		export_given;	/* on the command line: replaces the file's */
 };
 
-enum kind { K_STR, K_FLAG, K_U32, K_U64, K_INT, K_EXPORT, K_HEX16, K_STORE };
+enum kind { K_STR, K_FLAG, K_U32, K_U64, K_INT, K_EXPORT, K_HEX16, K_STORE, K_IO };
 
 struct option_row {
 	const char	*name;
@@ -58,6 +58,7 @@ static const struct option_row rows[] = {
 	{ "insecure", K_FLAG, AT(role.insecure), NULL, "bplain TCP without TLS: anybody on the network can read and pretend" },
 	{ "netns", K_STR, AT(role.netns), "NAME", "bnetwork namespace (/run/netns/NAME) for the sockets" },
 	{ "ctl", K_STR, AT(role.ctl), "PATH", "bcontrol socket; default " CTL_SOCK_DEFAULT },
+	{ "io", K_IO, AT(role.io), "uring|epoll", "bhow the kernel is asked; default: io_uring, and epoll where it is forbidden" },
 	{ "lease-ms", K_U32, AT(role.lease_ms), "N", "bproxy: length of leases given; agent: longest asked for" },
 	{ "log-level", K_STR, AT(log_level), "LEVEL", "berr, warn, notice, info or debug; default info" },
 	{ "ready-fd", K_INT, AT(role.ready_fd), "N", "bdescriptor that gets one line once this daemon serves" },
@@ -206,6 +207,11 @@ static int set_option(struct main_cfg *c, const struct option_row *row, const ch
 		return set_export(&c->role, value) ? bad(where, row->name, value, "VOLUME=DIRECTORY") : 0;
 	case K_STORE:
 		return set_store(&c->role, value) ? bad(where, row->name, value, "sqlite:FILE or remote:ADDR") : 0;
+	case K_IO:
+		if (strcmp(value, "uring") && strcmp(value, "epoll"))
+			return bad(where, row->name, value, "uring or epoll");
+		*(const char **)p = xstrdup(value);
+		return 0;
 	case K_HEX16:
 		return set_hex16(c, value) ? bad(where, row->name, value, "32 hex digits") : 0;
 	}

@@ -29,6 +29,7 @@ struct role_cfg {
 	const char	*id;		/* proxy: its name in the map; agent: host name if not given */
 	bool		insecure;	/* plain TCP allowed */
 	const char	*netns;		/* enter /run/netns/NAME for the sockets, or NULL */
+	const char	*io;		/* "uring", "epoll", or NULL: what works */
 	const char	*ctl;		/* control socket path; default CTL_SOCK_DEFAULT */
 	u32		lease_ms;	/* proxy: leases given; agent: upper bound of what it asks, 0: the mount's */
 	int		log_level;	/* enum log_level */

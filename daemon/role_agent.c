@@ -131,7 +131,7 @@ static int start(struct run *run)
 	struct vol *v;
 	int err;
 
-	ag->io = io_uring_new();
+	ag->io = io_new(cfg->io);
 	if (!ag->io)
 		return -errno;
 	ag->started_ns = io_now(ag->io);

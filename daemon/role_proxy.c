@@ -321,7 +321,7 @@ int role_proxy_run(struct role_cfg *cfg)
 	p = xcalloc(1, sizeof(*p));
 	p->cfg = cfg;
 	p->lease_ms = cfg->lease_ms ? cfg->lease_ms : LEASE_MS;
-	p->io = io_uring_new();
+	p->io = io_new(cfg->io);
 	if (!p->io) {
 		free(p);
 		return 1;

@@ -84,6 +84,8 @@ json_t *proxy_status(struct proxy *p)
 	json_object_set_new(j, "pid", num(getpid()));
 	json_object_set_new(j, "version", json_string(AUGUR_BUILD_VERSION));
 	json_object_set_new(j, "uptime_s", num((io_now(p->io) - p->started_ns) / 1000000000));
+	json_object_set_new(j, "io", json_string(p->io->ops->name));
+	json_object_set_new(j, "io_why", json_string(p->io->why));
 	json_object_set_new(j, "listen", ctl_json_bytes(p->cfg->listen, strlen(p->cfg->listen)));
 	json_object_set_new(j, "store", json_string(p->db ? "here" : "remote"));
 	json_object_set_new(j, "connections", num(p->conns));
@@ -153,6 +155,7 @@ static void verb_doctor(void *ctx, struct ctl_req *r, json_t *args)
 
 	check(list, "encryption", "warn", "keep proxies and agents on a network that you trust",
 	      "plain TCP on %s (--insecure)", p->cfg->listen);
+	check(list, "ring", "ok", NULL, "%s works (%s)", p->io->ops->name, p->io->why);
 	for (unsigned int i = 0; i < p->nvol; i++)
 		doctor_volume(list, &p->vol[i]);
 	ctl_ok(r, json_pack("{s:o}", "checks", list));

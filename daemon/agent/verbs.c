@@ -143,6 +143,8 @@ static void verb_status(void *ctx, struct ctl_req *r, json_t *args)
 	json_object_set_new(o, "pid", num(getpid()));
 	json_object_set_new(o, "version", json_string(AUGUR_BUILD_VERSION));
 	json_object_set_new(o, "uptime_s", num((io_now(ag->io) - ag->started_ns) / 1000000000));
+	json_object_set_new(o, "io", json_string(ag->io->ops->name));
+	json_object_set_new(o, "io_why", json_string(ag->io->why));
 	json_object_set_new(o, "module", json_boolean(upcall_module_present(ag->up)));
 	json_object_set_new(o, "mounts", mounts);
 	ctl_ok(r, o);
@@ -565,7 +567,7 @@ static void verb_doctor(void *ctx, struct ctl_req *r, json_t *args)
 	check(list, "module", err ? "fail" : "ok",
 	      err == -EPROTO ? "install the same version of augurfs-dkms and augurd, then reload the module" : err ? "modprobe augurfs" : "",
 	      xasprintf("%s", err == -EPROTO ? "speaks another interface version" : err ? "not loaded" : "loaded, same interface"));
-	check(list, "ring", "ok", "", xasprintf("%s works", ag->io->ops->name));
+	check(list, "ring", "ok", "", xasprintf("%s works (%s)", ag->io->ops->name, ag->io->why));
 	list_for_each_safe(p, t, &ag->vols)
 		check_vol(list, container_of(p, struct vol, link));
 	ctl_ok(r, json_pack("{s:o}", "checks", list));

@@ -61,6 +61,40 @@ void io_list_deliver(struct io_list *l)
 	}
 }
 
+int io_send_prep(struct io_op *op, int fd, const struct iovec *iov, int n)
+{
+	int i;
+
+	op->fd = fd;
+	op->u1 = op->u2 = 0;
+	memset(&op->msg, 0, sizeof(op->msg));
+	op->msg.msg_iov = op->iov;
+	if (n > (int)ARRAY_SIZE(op->iov))
+		return -EINVAL;
+	for (i = 0; i < n; i++)
+		if (iov[i].iov_len)
+			op->iov[op->msg.msg_iovlen++] = iov[i];
+	return 0;
+}
+
+void io_send_skip(struct io_op *op, size_t n)
+{
+	struct msghdr *m = &op->msg;
+
+	op->u1 += n;
+	while (n) {
+		size_t part = min(n, m->msg_iov->iov_len);
+
+		m->msg_iov->iov_base = (char *)m->msg_iov->iov_base + part;
+		m->msg_iov->iov_len -= part;
+		n -= part;
+		if (!m->msg_iov->iov_len) {
+			m->msg_iov++;
+			m->msg_iovlen--;
+		}
+	}
+}
+
 int io_run(struct io *io)
 {
 	int err = 0;

@@ -5,8 +5,8 @@
  * The logic of agent and proxy is a step function: an operation is started here, and its
  * completion calls op->done() once, later, from io_step() - never from inside the call that
  * started it, so no caller meets a re-entrant callback.  Three tables fill struct io_ops:
- * io_uring (io_uring.c), epoll where io_uring is forbidden, and the simulated one of the
- * tests.  The core never names one.
+ * io_uring (io_uring.c), epoll where io_uring is forbidden (io_epoll.c), and the simulated one
+ * of the tests (tests/sim).  The core never names one.
  *
  * Thread rule: every function here is called on the loop thread only, except io_wake().
  * Ownership: a struct io_op lives in its caller's object and must stay valid until done()
@@ -87,13 +87,15 @@ struct io_ops {
 struct io {
 	const struct io_ops *ops;
 	bool		stop;
+	char		why[160];	/* why it is this table, in words for status and doctor */
 };
 
 /*
- * Sets up io_uring (with epoll as the fallback once it exists). NULL and errno with a logged
- * reason.  The calling thread becomes the loop thread; fork (daemonise) before, not after.
+ * @want: "uring" or "epoll", or NULL for io_uring, and epoll where the system forbids or lacks
+ * that.  NULL and errno with a logged reason.  The calling thread becomes the loop thread;
+ * fork (daemonise) before, not after.
  */
-struct io *io_uring_new(void);
+struct io *io_new(const char *want);
 
 /* Runs until io->stop. */
 int io_run(struct io *io);

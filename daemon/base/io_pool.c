@@ -31,7 +31,7 @@ struct pool {
 
 struct io_pools {
 	pthread_mutex_t	lock;
-	struct pool	pool[IO_POOLS];
+	struct pool	pool[IO_POOLS_ALL];
 	struct io_list	finished;
 	void		(*notify)(void *arg);
 	void		*arg;
@@ -101,14 +101,14 @@ static int start_thread(struct pool *q)
 
 struct io_pools *io_pools_new(void (*notify)(void *arg), void *arg)
 {
-	static const char *const names[IO_POOLS] = { "lower", "origin", "misc" };
+	static const char *const names[IO_POOLS_ALL] = { "lower", "origin", "misc", "files" };
 	struct io_pools *p = xcalloc(1, sizeof(*p));
 	int i;
 
 	pthread_mutex_init(&p->lock, NULL);
 	p->notify = notify;
 	p->arg = arg;
-	for (i = 0; i < IO_POOLS; i++) {
+	for (i = 0; i < IO_POOLS_ALL; i++) {
 		p->pool[i].all = p;
 		p->pool[i].name = names[i];
 		pthread_cond_init(&p->pool[i].more, NULL);
@@ -195,18 +195,18 @@ void io_pools_free(struct io_pools *p)
 
 	pthread_mutex_lock(&p->lock);
 	p->stop = true;
-	for (i = 0; i < IO_POOLS; i++)
+	for (i = 0; i < IO_POOLS_ALL; i++)
 		pthread_cond_broadcast(&p->pool[i].more);
 	pthread_mutex_unlock(&p->lock);
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += JOIN_SEC;
-	for (i = 0; i < IO_POOLS; i++)
+	for (i = 0; i < IO_POOLS_ALL; i++)
 		all &= join_all(&p->pool[i], &until);
 	if (!all) {
 		log_warn("event=worker_hung note=\"a job did not end; its thread is left to the end of the process\"");
 		return;
 	}
-	for (i = 0; i < IO_POOLS; i++)
+	for (i = 0; i < IO_POOLS_ALL; i++)
 		pthread_cond_destroy(&p->pool[i].more);
 	pthread_mutex_destroy(&p->lock);
 	free(p);

@@ -15,9 +15,7 @@
 #include <liburing.h>
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <sys/random.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #include "base/io_impl.h"
 #include "base/log.h"
@@ -28,8 +26,6 @@
 #define REAP_ROUNDS	16
 #define IOWQ_BOUNDED	32	/* reads and writes that are not in the page cache */
 #define IOWQ_UNBOUNDED	16
-#define LOWAT_MIN	(16 * 1024)	/* less is not worth a system call */
-#define LOWAT_MAX	(256 * 1024)
 #define NSEC		1000000000ULL
 
 /* user_data of what is not an operation of a caller; no pointer is as small. */
@@ -50,40 +46,6 @@ struct uring {
 static struct uring *to_uring(struct io *io)
 {
 	return container_of(io, struct uring, io);
-}
-
-static u64 clock_ns(clockid_t id)
-{
-	struct timespec ts;
-
-	clock_gettime(id, &ts);
-	return (u64)ts.tv_sec * NSEC + ts.tv_nsec;
-}
-
-static u64 uring_now(struct io *io)
-{
-	return clock_ns(CLOCK_BOOTTIME);
-}
-
-static u64 uring_real(struct io *io)
-{
-	return clock_ns(CLOCK_REALTIME);
-}
-
-static void uring_random(struct io *io, void *buf, size_t len)
-{
-	u8 *p = buf;
-
-	while (len) {
-		ssize_t n = getrandom(p, len, 0);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			abort();	/* no kernel we run on lacks it */
-		p += n;
-		len -= n;
-	}
 }
 
 static struct io_uring_sqe *get_sqe(struct uring *u)
@@ -111,20 +73,6 @@ static void fail_later(struct uring *u, struct io_op *op, int err)
 }
 
 /* ---- sockets ---- */
-
-static int uring_listen(struct io *io, const struct sockaddr *addr, socklen_t len)
-{
-	int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1, err;
-
-	if (fd < 0)
-		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (!bind(fd, addr, len) && !listen(fd, SOMAXCONN))
-		return fd;
-	err = -errno;
-	close(fd);
-	return err;
-}
 
 static void uring_accept(struct io *io, struct io_op *op, int fd)
 {
@@ -172,37 +120,14 @@ static void queue_send(struct uring *u, struct io_op *op)
 static void uring_send(struct io *io, struct io_op *op, int fd, const struct iovec *iov, int n)
 {
 	struct uring *u = to_uring(io);
-	int i;
+	int err;
 
 	io_begin(op, IO_K_SEND);
-	op->fd = fd;
-	op->u1 = op->u2 = 0;
-	memset(&op->msg, 0, sizeof(op->msg));
-	op->msg.msg_iov = op->iov;
-	for (i = 0; i < n && i < (int)ARRAY_SIZE(op->iov); i++)
-		if (iov[i].iov_len)
-			op->iov[op->msg.msg_iovlen++] = iov[i];
-	if (n > (int)ARRAY_SIZE(op->iov))
-		fail_later(u, op, -EINVAL);
-	else if (!op->msg.msg_iovlen)
-		fail_later(u, op, 0);
+	err = io_send_prep(op, fd, iov, n);
+	if (err || !op->msg.msg_iovlen)
+		fail_later(u, op, err);
 	else
 		queue_send(u, op);
-}
-
-static void skip_sent(struct msghdr *m, size_t n)
-{
-	while (n) {
-		size_t part = min(n, m->msg_iov->iov_len);
-
-		m->msg_iov->iov_base = (char *)m->msg_iov->iov_base + part;
-		m->msg_iov->iov_len -= part;
-		n -= part;
-		if (!m->msg_iov->iov_len) {
-			m->msg_iov++;
-			m->msg_iovlen--;
-		}
-	}
 }
 
 /* u2 set: cancelled, so a short send is not taken up again. */
@@ -214,8 +139,7 @@ static void send_done(struct uring *u, struct io_op *op, int res)
 		io_end(op, res);
 		return;
 	}
-	op->u1 += res;
-	skip_sent(&op->msg, res);
+	io_send_skip(op, res);
 	if (!op->msg.msg_iovlen)
 		io_end(op, (int)op->u1);
 	else if (op->u2)
@@ -224,19 +148,13 @@ static void send_done(struct uring *u, struct io_op *op, int res)
 		queue_send(u, op);
 }
 
-/* u1 is the low-water mark that this operation's socket has; an operation receives on one socket. */
 static void uring_recv(struct io *io, struct io_op *op, int fd, void *buf, size_t len, size_t least)
 {
 	struct io_uring_sqe *sqe = get_sqe(to_uring(io));
-	int low = least >= LOWAT_MIN ? (int)min(least, (size_t)LOWAT_MAX) : 1;
 
 	io_begin(op, IO_K_RECV);
-	if ((u64)low != max(op->u1, (u64)1)) {
-		setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof(low));
-		op->u1 = low;
-	}
 	io_uring_prep_recv(sqe, fd, buf, len, 0);
-	if (low > 1)
+	if (io_sys_lowat(op, fd, least))
 		sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;	/* the mark counts for waiting only */
 	io_uring_sqe_set_data(sqe, op);
 }
@@ -453,7 +371,7 @@ static int uring_step(struct io *io)
 	for (i = 0; i < REAP_ROUNDS && reap(u) == REAP_BATCH; i++)
 		;
 	if (u->timers.n)
-		io_timers_due(&u->timers, uring_now(io), &u->ready);
+		io_timers_due(&u->timers, io_sys_now(io), &u->ready);
 	io_list_deliver(&u->ready);
 	return 0;
 }
@@ -487,8 +405,8 @@ static void uring_destroy(struct io *io)
 
 static const struct io_ops uring_ops = {
 	.name = "io_uring",
-	.now_ns = uring_now, .real_ns = uring_real, .random = uring_random,
-	.listen = uring_listen, .accept = uring_accept, .connect = uring_connect,
+	.now_ns = io_sys_now, .real_ns = io_sys_real, .random = io_sys_random,
+	.listen = io_sys_listen, .accept = uring_accept, .connect = uring_connect,
 	.send = uring_send, .recv = uring_recv, .read = uring_read, .write = uring_write,
 	.poll_in = uring_poll_in, .close = uring_close, .timer = uring_timer, .work = uring_work,
 	.cancel = uring_cancel, .step = uring_step, .wake = uring_wake, .destroy = uring_destroy,
@@ -523,26 +441,6 @@ static int restrict_ring(struct io_uring *ring)
 	return ring_register(ring, IORING_REGISTER_RESTRICTIONS, r, n);
 }
 
-static const char *setup_hint(int err)
-{
-	switch (err) {
-	case -ENOSYS:
-		return "this kernel is built without io_uring (CONFIG_IO_URING)";
-	case -EPERM:
-	case -EACCES:
-		return "io_uring is forbidden here: see sysctl kernel.io_uring_disabled and the seccomp profile of the container";
-	case -ENOMEM:
-		return "locked memory is used up: raise LimitMEMLOCK= (ulimit -l)";
-	case -EINVAL:
-		return "this kernel's io_uring is too old: 6.1 or newer is needed";
-	case -EMFILE:
-	case -ENFILE:
-		return "no descriptors left: raise LimitNOFILE=";
-	default:
-		return strerror(-err);
-	}
-}
-
 static int ring_setup(struct io_uring *ring)
 {
 	struct io_uring_params p = {
@@ -566,7 +464,7 @@ static int ring_setup(struct io_uring *ring)
 	return err;
 }
 
-struct io *io_uring_new(void)
+int io_uring_new(struct io **out)
 {
 	struct uring *u = xcalloc(1, sizeof(*u));
 	int err;
@@ -576,14 +474,13 @@ struct io *io_uring_new(void)
 	u->evfd = eventfd(0, EFD_CLOEXEC);
 	err = u->evfd < 0 ? -errno : ring_setup(&u->ring);
 	if (err) {
-		log_err("event=io_uring_unusable error=%d note=\"%s\"", err, setup_hint(err));
 		if (u->evfd >= 0)
 			close(u->evfd);
 		free(u);
-		errno = -err;
-		return NULL;
+		return err;
 	}
 	u->pools = io_pools_new(pool_notify, &u->io);
 	arm_wake(u);
-	return &u->io;
+	*out = &u->io;
+	return 0;
 }

@@ -98,7 +98,7 @@ static void *server_thread(void *arg)
 	int err, port;
 
 	pin(1);
-	io = io_uring_new();
+	io = io_new(NULL);
 	for (port = 23400, s = NULL; !s && port < 23500; port++) {
 		char addr[32];
 
@@ -431,7 +431,7 @@ int main(int argc, char **argv)
 	pthread_create(&t, NULL, server_thread, NULL);
 	while (!server_ready)
 		usleep(1000);
-	io = io_uring_new();
+	io = io_new(NULL);
 	p = dial(io, 0);
 	sums = dial(io, XFER_FEATURES | WIRE_F_SUM);
 	for (i = 0; i < rounds; i++) {

@@ -492,7 +492,7 @@ static int remote(const char *addr)
 	struct timespec a, b;
 	struct xfer_peer *first;
 
-	io = io_uring_new();
+	io = io_new(NULL);
 	if (!io)
 		return 1;
 	first = dial(addr, on_hello);

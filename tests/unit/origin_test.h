@@ -466,7 +466,7 @@ static inline int origin_tests(int (*run_group)(void))
 		return 77;
 	}
 	origin_export_close(&ex);
-	io = io_uring_new();
+	io = io_new(getenv("TEST_IO"));
 	if (!io)
 		return 77;
 	failed = run_group();

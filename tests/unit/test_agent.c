@@ -498,7 +498,7 @@ static int group_setup(void **state)
 	assert_int_equal(mkdir(at("cache"), 0755), 0);
 	run_proxy(0);
 	run_proxy(1);
-	io = io_uring_new();
+	io = io_new(getenv("TEST_IO"));
 	ag.io = io;
 	ag.id = "test";
 	list_init(&ag.vols);

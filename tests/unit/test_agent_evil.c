@@ -329,7 +329,7 @@ static int group_setup(void **state)
 
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = i % SIZE * 2654435761u >> 11;
-	io = io_uring_new();
+	io = io_new(getenv("TEST_IO"));
 	srv = xfer_server_new(io, "127.0.0.1:17503", &ops, NULL, &err);
 	assert_non_null(srv);
 	strcpy(p.addr, "127.0.0.1:17503");

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The leaf room: map, addresses, options, timers, jobs, sockets of the I/O table, databases. */
+/* The leaf room: map, addresses, options, databases. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
 
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -195,194 +193,6 @@ static void test_conf(void **st)
 	(void)file;
 }
 
-/* ---- timers and jobs ---- */
-
-struct tick { struct io_op op; int res, order; bool ended; };
-
-static int order;
-
-static void ticked(struct io_op *op, int res)
-{
-	struct tick *t = container_of(op, struct tick, op);
-
-	t->res = res;
-	t->order = order++;
-	t->ended = true;
-}
-
-static void test_timers(void **st)
-{
-	enum { N = 300 };
-	static struct tick t[N];
-	u64 now = io_now(io), last = 0;
-	int i;
-
-	order = 0;
-	memset(t, 0, sizeof(t));
-	for (i = 0; i < N; i++) {
-		t[i].op.done = ticked;
-		io->ops->timer(io, &t[i].op, now + (i * 7919 % N) * MSEC / 5 + 1);
-	}
-	for (i = 0; i < N; i += 3)
-		io->ops->cancel(io, &t[i].op);
-	assert_false(t[0].ended);	/* never inside the call */
-	while (order < N)
-		assert_int_equal(io->ops->step(io), 0);
-	assert_true(io_now(io) - now >= (N - 2) * MSEC / 5);
-	for (i = 0; i < N; i++)
-		assert_int_equal(t[i].res, i % 3 ? 0 : -ECANCELED);
-	for (i = 0; i < N; i++)		/* in the order of their deadlines */
-		for (int k = 0; k < N; k++)
-			if (i % 3 && k % 3 && t[k].order == t[i].order + 1)
-				last += (i * 7919 % N) > (k * 7919 % N);
-	assert_int_equal(last, 0);
-	/* A later timer that is replaced by an earlier one. */
-	memset(t, 0, sizeof(t[0]) * 2);
-	t[0].op.done = t[1].op.done = ticked;
-	now = io_now(io);
-	io->ops->timer(io, &t[0].op, now + 60000 * MSEC);
-	io->ops->wake(io);
-	io->ops->step(io);		/* the kernel knows of the first */
-	io->ops->timer(io, &t[1].op, now + 20 * MSEC);
-	step_until(&t[1].ended);
-	assert_in_range(io_now(io) - now, 20 * MSEC, 500 * MSEC);
-	io->ops->cancel(io, &t[0].op);
-	step_until(&t[0].ended);
-}
-
-static int sleep_job(void *arg)
-{
-	usleep(*(int *)arg * 1000);
-	return 42;
-}
-
-static void test_jobs(void **st)
-{
-	enum { N = 40 };
-	static struct tick t[N], u;
-	int ms = 5, long_ms = 150, i, cancelled = 0;
-	u64 now = io_now(io);
-
-	order = 0;
-	memset(t, 0, sizeof(t));
-	for (i = 0; i < N; i++) {
-		t[i].op.done = ticked;
-		io->ops->work(io, &t[i].op, IO_POOL_ORIGIN, sleep_job, i < 4 ? &long_ms : &ms);
-	}
-	/* The other pool is not held up by it. */
-	memset(&u, 0, sizeof(u));
-	u.op.done = ticked;
-	io->ops->work(io, &u.op, IO_POOL_LOWER, sleep_job, &ms);
-	step_until(&u.ended);
-	assert_true(io_now(io) - now < 140 * MSEC);
-	for (i = 20; i < N; i++)
-		io->ops->cancel(io, &t[i].op);
-	for (i = 0; i < N; i++) {
-		step_until(&t[i].ended);
-		cancelled += t[i].res == -ECANCELED;
-		assert_true(t[i].res == 42 || t[i].res == -ECANCELED);
-	}
-	assert_in_range(cancelled, 15, 20);
-}
-
-/* ---- sockets and files ---- */
-
-static void test_socket(void **st)
-{
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	struct tick acc = { .op.done = ticked }, con = { .op.done = ticked }, snd = { .op.done = ticked };
-	struct tick rcv = { .op.done = ticked };
-	size_t big = 8 << 20, got = 0;
-	u8 *out = xmalloc(big), *in = xmalloc(big);
-	socklen_t len = sizeof(sa);
-	struct iovec iov[4];
-	int l, i;
-
-	l = io->ops->listen(io, (struct sockaddr *)&sa, sizeof(sa));
-	assert_true(l >= 0);
-	getsockname(l, (struct sockaddr *)&sa, &len);
-	io->ops->accept(io, &acc.op, l);
-	io->ops->connect(io, &con.op, (struct sockaddr *)&sa, len);
-	step_until(&acc.ended);
-	step_until(&con.ended);
-	assert_true(acc.res >= 0 && con.res >= 0);
-	/* More than any socket buffer, in four pieces: short sends are taken up again. */
-	for (size_t k = 0; k < big; k++)
-		out[k] = k * 2654435761U >> 13;
-	for (i = 0; i < 4; i++)
-		iov[i] = (struct iovec){ out + i * big / 4, big / 4 };
-	io->ops->send(io, &snd.op, con.res, iov, 4);
-	while (got < big) {
-		rcv.ended = false;
-		io->ops->recv(io, &rcv.op, acc.res, in + got, big - got, min(big - got, (size_t)100000));
-		step_until(&rcv.ended);
-		assert_true(rcv.res > 0);
-		got += rcv.res;
-	}
-	step_until(&snd.ended);
-	assert_int_equal(snd.res, big);
-	assert_memory_equal(in, out, big);
-	/* close() ends what waits on the descriptor. */
-	rcv.ended = false;
-	io->ops->recv(io, &rcv.op, acc.res, in, 100, 1);
-	io->ops->wake(io);
-	io->ops->step(io);
-	io->ops->close(io, acc.res);
-	step_until(&rcv.ended);
-	assert_true(rcv.res <= 0);
-	io->ops->close(io, con.res);
-	acc.ended = false;
-	io->ops->accept(io, &acc.op, l);
-	io->ops->close(io, l);
-	step_until(&acc.ended);
-	assert_true(acc.res < 0);
-	con.ended = false;
-	io->ops->connect(io, &con.op, (struct sockaddr *)&sa, len);
-	step_until(&con.ended);
-	assert_int_equal(con.res, -ECONNREFUSED);
-	free(in);
-	free(out);
-}
-
-static void test_file(void **st)
-{
-	struct tick file = { .op.done = ticked };
-	u8 out[5000], in[10000];
-	char path[128];
-	size_t i;
-	int fd;
-
-	for (i = 0; i < sizeof(out); i++)
-		out[i] = i * 2654435761U >> 13;
-	snprintf(path, sizeof(path), "%s/f", dir);
-	fd = open(path, O_RDWR | O_CREAT, 0600);
-	io->ops->write(io, &file.op, fd, out, 5000, 100);
-	step_until(&file.ended);
-	assert_int_equal(file.res, 5000);
-	file.ended = false;
-	io->ops->read(io, &file.op, fd, in, 10000, 600);
-	step_until(&file.ended);
-	assert_int_equal(file.res, 4500);
-	assert_memory_equal(in, out + 500, 4500);
-	close(fd);
-}
-
-static void *waker(void *arg)
-{
-	usleep(20000);
-	io->ops->wake(io);
-	return NULL;
-}
-
-static void test_wake(void **st)
-{
-	pthread_t t;
-
-	pthread_create(&t, NULL, waker, NULL);
-	assert_int_equal(io->ops->step(io), 0);	/* would wait for ever */
-	pthread_join(t, NULL);
-}
-
 /* ---- databases ---- */
 
 struct row { struct db_job j; int id, fail; bool ended; };
@@ -490,19 +300,24 @@ static int setup(void **st)
 {
 	log_open("test", getenv("TEST_LOG") ? LOG_L_DEBUG : LOG_L_ERR - 1);
 	snprintf(dir, sizeof(dir), "/tmp/test_base.XXXXXX");
-	io = io_uring_new();
+	io = io_new(getenv("TEST_IO"));
 	return io && mkdtemp(dir) ? 0 : -1;
 }
 
+static void ticked(struct io_op *op, int res)
+{
+	*(bool *)op->p2 = true;
+}
+
+/* A closed database frees its last part in a later step. */
 static int teardown(void **st)
 {
-	bool never = false;
-	struct tick t = { .op.done = ticked };
+	bool ended = false;
+	struct io_op tick = { .done = ticked, .p2 = &ended };
 	CLEANUP_FREE char *cmd = xasprintf("rm -rf '%s'", dir);
 
-	io->ops->timer(io, &t.op, io_now(io) + 20 * MSEC);
-	step_until(&t.ended);
-	(void)never;
+	io->ops->timer(io, &tick, io_now(io) + 20 * MSEC);
+	step_until(&ended);
 	io->ops->destroy(io);
 	return system(cmd);
 }
@@ -515,11 +330,6 @@ int main(void)
 		cmocka_unit_test(test_addr),
 		cmocka_unit_test(test_lookup),
 		cmocka_unit_test(test_conf),
-		cmocka_unit_test(test_timers),
-		cmocka_unit_test(test_jobs),
-		cmocka_unit_test(test_socket),
-		cmocka_unit_test(test_file),
-		cmocka_unit_test(test_wake),
 		cmocka_unit_test(test_db),
 		cmocka_unit_test(test_db_close_drains),
 	};

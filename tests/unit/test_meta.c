@@ -420,7 +420,7 @@ int main(void)
 	int failed;
 
 	log_open("test", LOG_L_ERR);
-	io = io_uring_new();
+	io = io_new(getenv("TEST_IO"));
 	if (!io)
 		return 77;
 	failed = cmocka_run_group_tests(tests, NULL, NULL);

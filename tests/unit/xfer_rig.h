@@ -330,9 +330,9 @@ static int setup(void **st)
 	size_t i;
 
 	log_open("test", getenv("TEST_LOG") ? LOG_L_DEBUG : LOG_L_ERR - 1);
-	io = io_uring_new();
+	io = io_new(getenv("TEST_IO"));
 	if (!io) {
-		fprintf(stderr, "no io_uring: %s\n", strerror(errno));
+		fprintf(stderr, "no I/O table: %s\n", strerror(errno));
 		return -1;
 	}
 	file_data = xmalloc(FILE_BYTES);

@@ -116,7 +116,7 @@ static void print_proxies(json_t *dm)
 	table_print(t, stdout);
 }
 
-static void print_cache(json_t *dm)
+static void print_daemon(json_t *ans, json_t *dm)
 {
 	json_t *c = json_object_get(dm, "cache"), *h = json_object_get(dm, "history");
 
@@ -130,6 +130,9 @@ static void print_cache(json_t *dm)
 	if (dm)
 		printf(" requests  %lld pending; map version %lld\n", json_int(dm, "pending", 0),
 		       json_int(dm, "map_version", 0));
+	if (dm && json_object_get(ans, "io"))
+		printf(" augurd    process %lld, on %s (%s)\n", json_int(ans, "pid", 0),
+		       printable(json_str(ans, "io", "?")), printable(json_str(ans, "io_why", "")));
 }
 
 static void print_kernel(unsigned long long id)
@@ -145,7 +148,7 @@ static void print_kernel(unsigned long long id)
 	json_decref(st);
 }
 
-static void print_mount(const struct mount *m, const struct health *h, json_t *dm)
+static void print_mount(const struct mount *m, const struct health *h, json_t *ans, json_t *dm)
 {
 	const char *vol = strstr(m->source, ":/");
 
@@ -157,7 +160,7 @@ static void print_mount(const struct mount *m, const struct health *h, json_t *d
 	if (h->action)
 		printf("action: %s\n   see: %s\n", h->action, h->see);
 	print_proxies(dm);
-	print_cache(dm);
+	print_daemon(ans, dm);
 	if (m->id)
 		print_kernel(m->id);
 }
@@ -205,7 +208,7 @@ static void show_mount(struct augur *a, struct view *v, const struct mount *m, j
 	}
 	if (v->shown++)
 		putchar('\n');
-	print_mount(m, &h, dm);
+	print_mount(m, &h, ans, dm);
 }
 
 static int finish_json(struct augur *a, struct view *v, json_t *ans, int rc)

@@ -73,9 +73,12 @@ void status_proxy_print(json_t *ans)
 
 	printf(" proxy: %-20s state: %s\n", printable(json_str(ans, "id", "?")),
 	       status_proxy_is_fine(ans) ? "ONLINE" : "DEGRADED");
-	printf("listen: %s, %lld connections, up %s; the store is %s\n\n", printable(json_str(ans, "listen", "?")),
+	printf("listen: %s, %lld connections, up %s; the store is %s\n", printable(json_str(ans, "listen", "?")),
 	       json_int(ans, "connections", 0), human_time((unsigned long long)json_int(ans, "uptime_s", 0)),
 	       printable(json_str(ans, "store", "?")));
+	if (json_object_get(ans, "io"))
+		printf("    io: %s (%s)\n", printable(json_str(ans, "io", "?")), printable(json_str(ans, "io_why", "")));
+	putchar('\n');
 	if (!status_proxy_is_fine(ans))
 		puts("status: a volume is not joined, or a proxy of it never has.\n"
 		     "action: see 'augur doctor' with the same --ctl.\n");
