@@ -1,21 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * db.c - one SQLite database on one thread.
+ * db.c - one SQLite database on a worker of its own.
  *
- * The queue (mutex) is the way in, the list of ended jobs and an eventfd the way out; the
- * connection, its statements and the transaction are the database thread's alone.  Jobs that
- * wait together share one transaction, each inside a savepoint of its own, so one failing job
- * rolls back itself only and a burst costs one fsync.  Results are given out after COMMIT: a
- * job that "succeeded" in a transaction that did not commit has failed.
+ * Jobs gather in a queue; all that wait go to the worker together, as one transaction, each
+ * inside a savepoint of its own, so one failing job rolls back itself only and a burst costs
+ * one fsync.  Results are given out after COMMIT: a job that "succeeded" in a transaction that
+ * did not commit has failed.  The connection is the worker's while a group is with it, and the
+ * loop thread's otherwise, so nothing here needs a lock.
  */
-#include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
-#include <sys/eventfd.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
-
 #include "base/db.h"
 #include "base/db_impl.h"
 #include "base/log.h"
@@ -26,17 +18,12 @@
 struct db_jobs { struct db_job *head, **tail; };
 
 struct db {
-	struct db_conn	conn;		/* database thread, after db_open() */
+	struct db_conn	conn;
 	struct io	*io;
-	struct io_op	poll;
-	int		evfd;
-	bool		polling, closing;
-
-	pthread_t	thread;
-	pthread_mutex_t	lock;		/* what follows */
-	pthread_cond_t	more, ended;
-	struct db_jobs	queue, finished;
-	bool		stop;
+	struct io_op	op;		/* of the group, or a tick that delivers */
+	int		pool;
+	struct db_jobs	queue, group, finished;
+	bool		closing;
 };
 
 static void jobs_init(struct db_jobs *l)
@@ -64,7 +51,7 @@ static struct db_job *jobs_take(struct db_jobs *l)
 	return job;
 }
 
-/* ---- database thread ---- */
+/* ---- worker ---- */
 
 /* Runs one job in its savepoint. False: SQLite has thrown the whole transaction away. */
 static bool run_one(struct db_conn *c, struct db_job *job)
@@ -125,142 +112,111 @@ static void run_group(struct db_conn *c, struct db_job *chain)
 	fail_from(first, NULL, err);
 }
 
-/* Hands the results out; wakes the loop once for the whole group. */
-static void finish_group(struct db *db, struct db_job *chain)
-{
-	struct db_job *job, *next, *unwanted = NULL;
-	bool wake = false, woken = false;
-	u64 one = 1;
-
-	pthread_mutex_lock(&db->lock);
-	for (job = chain; job; job = next) {
-		next = job->next;
-		if (job->waited) {
-			job->waited = false;
-			woken = true;
-		} else if (job->done) {
-			jobs_add(&db->finished, job);
-			wake = true;
-		} else if (job->free_fn) {
-			job->next = unwanted;
-			unwanted = job;
-		}
-	}
-	if (woken)
-		pthread_cond_broadcast(&db->ended);
-	pthread_mutex_unlock(&db->lock);
-	if (wake && write(db->evfd, &one, sizeof(one)) < 0)
-		log_err("event=db_wake_failed db=%s error=%d", db->conn.path, errno);
-	for (; unwanted; unwanted = next) {
-		next = unwanted->next;
-		unwanted->free_fn(unwanted);
-	}
-}
-
-static void *db_thread(void *arg)
+static int group_work(void *arg)
 {
 	struct db *db = arg;
-	struct db_jobs group;
-	unsigned int n;
 
-	pthread_mutex_lock(&db->lock);
-	for (;;) {
-		while (!db->queue.head && !db->stop)
-			pthread_cond_wait(&db->more, &db->lock);
-		if (!db->queue.head)
-			break;
-		jobs_init(&group);
-		for (n = 0; n < GROUP_MAX && db->queue.head; n++)
-			jobs_add(&group, jobs_take(&db->queue));
-		pthread_mutex_unlock(&db->lock);
-		run_group(&db->conn, group.head);
-		finish_group(db, group.head);
-		pthread_mutex_lock(&db->lock);
-	}
-	pthread_mutex_unlock(&db->lock);
-	return NULL;
+	run_group(&db->conn, db->group.head);
+	return 0;
 }
 
 /* ---- loop thread ---- */
 
-static void deliver(struct db *db)
+static void take_group(struct db *db)
 {
-	struct db_jobs now;
+	unsigned int n;
+
+	for (n = 0; n < GROUP_MAX && db->queue.head; n++)
+		jobs_add(&db->group, jobs_take(&db->queue));
+}
+
+/* The group has run: sorts its jobs. */
+static void end_group(struct db *db)
+{
 	struct db_job *job;
 
-	pthread_mutex_lock(&db->lock);
-	now = db->finished;
+	while ((job = jobs_take(&db->group))) {
+		if (job->waited)
+			job->waited = false;
+		else if (job->done)
+			jobs_add(&db->finished, job);
+		else if (job->free_fn)
+			job->free_fn(job);
+	}
+}
+
+static void deliver(struct db *db)
+{
+	struct db_jobs now = db->finished;
+	struct db_job *job;
+
 	if (!now.head)
-		now.tail = &now.head;
+		return;
 	jobs_init(&db->finished);
-	pthread_mutex_unlock(&db->lock);
 	while ((job = jobs_take(&now)))
 		job->done(job, job->res);
 }
 
 static void free_db(struct db *db)
 {
-	close(db->evfd);
-	pthread_cond_destroy(&db->more);
-	pthread_cond_destroy(&db->ended);
-	pthread_mutex_destroy(&db->lock);
+	db->io->ops->pool_free(db->io, db->pool);
 	free(db);
 }
 
-static void poll_done(struct io_op *op, int res)
+static void start(struct db *db)
 {
-	struct db *db = container_of(op, struct db, poll);
-	u64 count;
+	if (db->op.busy || !db->queue.head)
+		return;
+	take_group(db);
+	db->io->ops->work(db->io, &db->op, db->pool, group_work, db);
+}
 
-	db->polling = false;
+static void op_done(struct io_op *op, int res)
+{
+	struct db *db = container_of(op, struct db, op);
+	struct db_job *job;
+
 	if (db->closing) {
 		free_db(db);
 		return;
 	}
-	if (res < 0) {
-		log_err("event=db_poll_failed db=%s error=%d", db->conn.path, res);
-		return;
+	if (res < 0) {		/* no worker could be had */
+		log_err("event=db_worker_failed db=%s error=%d", db->conn.path, res);
+		for (job = db->group.head; job; job = job->next)
+			job->res = res;
 	}
-	if (read(db->evfd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-		log_err("event=db_poll_failed db=%s error=%d", db->conn.path, errno);
-	db->polling = true;
-	db->io->ops->poll_in(db->io, &db->poll, db->evfd);
+	end_group(db);
+	start(db);
 	deliver(db);		/* last: a callback may close the database */
 }
 
 void db_queue(struct db *db, struct db_job *job)
 {
-	pthread_mutex_lock(&db->lock);
 	jobs_add(&db->queue, job);
-	pthread_cond_signal(&db->more);
-	pthread_mutex_unlock(&db->lock);
+	start(db);
+}
+
+/* What is with the worker or waits for it is done when this returns, here if need be. */
+static void run_all(struct db *db)
+{
+	if (db->op.busy && db->group.head)
+		db->io->ops->join(db->io, &db->op);
+	end_group(db);
+	while (db->queue.head) {
+		take_group(db);
+		run_group(&db->conn, db->group.head);
+		end_group(db);
+	}
 }
 
 int db_call(struct db *db, struct db_job *job)
 {
-	pthread_mutex_lock(&db->lock);
 	job->waited = true;
 	jobs_add(&db->queue, job);
-	pthread_cond_signal(&db->more);
-	while (job->waited)
-		pthread_cond_wait(&db->ended, &db->lock);
-	pthread_mutex_unlock(&db->lock);
+	run_all(db);
+	if (db->finished.head && !db->op.busy)
+		db->io->ops->timer(db->io, &db->op, 0);
 	return job->res;
-}
-
-/* Signals belong to the loop thread. */
-static int start_thread(struct db *db)
-{
-	sigset_t all, old;
-	int err;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = pthread_create(&db->thread, NULL, db_thread, db);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (!err)
-		pthread_setname_np(db->thread, "db");
-	return -err;
 }
 
 int db_open(struct io *io, const char *path, enum db_sync sync, const char *schema, int version, struct db **out)
@@ -273,23 +229,19 @@ int db_open(struct io *io, const char *path, enum db_sync sync, const char *sche
 		free(db);
 		return err;
 	}
-	db->io = io;
-	db->poll.done = poll_done;
-	jobs_init(&db->queue);
-	jobs_init(&db->finished);
-	pthread_mutex_init(&db->lock, NULL);
-	pthread_cond_init(&db->more, NULL);
-	pthread_cond_init(&db->ended, NULL);
-	db->evfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	err = db->evfd < 0 ? -errno : start_thread(db);
-	if (err) {
-		log_err("event=db_open_failed db=%s error=%d", path, err);
+	db->pool = io->ops->pool_new(io, "db");
+	if (db->pool < 0) {
+		err = db->pool;
+		log_err("event=db_open_failed db=%s error=%d note=\"too many databases\"", path, err);
 		db_conn_close(&db->conn, false);
-		free_db(db);
+		free(db);
 		return err;
 	}
-	db->polling = true;
-	io->ops->poll_in(io, &db->poll, db->evfd);
+	db->io = io;
+	db->op.done = op_done;
+	jobs_init(&db->queue);
+	jobs_init(&db->group);
+	jobs_init(&db->finished);
 	*out = db;
 	return 0;
 }
@@ -298,16 +250,10 @@ void db_close(struct db *db)
 {
 	if (!db)
 		return;
-	pthread_mutex_lock(&db->lock);
-	db->stop = true;
-	pthread_cond_signal(&db->more);
-	pthread_mutex_unlock(&db->lock);
-	pthread_join(db->thread, NULL);
-	db_conn_close(&db->conn, true);
 	db->closing = true;
+	run_all(db);
+	db_conn_close(&db->conn, true);
 	deliver(db);
-	if (db->polling)
-		db->io->ops->cancel(db->io, &db->poll);	/* its end frees the rest */
-	else
-		free_db(db);
+	if (!db->op.busy)
+		free_db(db);	/* else when it comes back */
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * db.h - one SQLite database, one thread, one connection that writes and checkpoints (R13).
+ * db.h - one SQLite database, one worker, one connection that writes and checkpoints (R13).
  *
- * Jobs are functions that run on the database's thread in the order they were queued; those
+ * Jobs are functions that run on the database's worker in the order they were queued; those
  * waiting are put into one transaction (group commit), so a burst costs one fsync.  A job's
  * done() comes back on the loop thread after the commit.
  */
@@ -14,7 +14,7 @@
 
 struct db;
 struct db_job {
-	int	(*fn)(sqlite3 *sq, struct db_job *job);	/* db thread; 0 or -errno (rolls this job back) */
+	int	(*fn)(sqlite3 *sq, struct db_job *job);	/* worker; 0 or -errno (rolls this job back) */
 	void	(*done)(struct db_job *job, int res);	/* loop thread; may free job; NULL: nobody waits and
 							 * fn's own memory must be freed by free_fn */
 	void	(*free_fn)(struct db_job *job);
@@ -41,7 +41,7 @@ int db_call(struct db *db, struct db_job *job);
 /* Finishes what is queued, calls what is left of done(), writes the clean mark. NULL is fine. */
 void db_close(struct db *db);
 /*
- * Cached prepared statement of this connection, reset and without bindings; db thread only.
+ * Cached prepared statement of this connection, reset and without bindings; inside a job only.
  * NULL: the SQL is wrong (logged).  Do not finalise; it is reset again when the job ends.
  */
 sqlite3_stmt *db_stmt(sqlite3 *sq, const char *sql);

@@ -8,7 +8,7 @@
  * io_uring (io_uring.c), epoll where io_uring is forbidden (io_epoll.c), and the simulated one
  * of the tests (tests/sim).  The core never names one.
  *
- * Thread rule: every function here is called on the loop thread only, except io_wake().
+ * Thread rule: every function here is called on the loop thread only, except the clocks and wake().
  * Ownership: a struct io_op lives in its caller's object and must stay valid until done()
  * was called.  io_cancel() hastens the end (-ECANCELED) and never frees.
  * Errors: res of done() is >= 0 or -errno.
@@ -49,13 +49,13 @@ enum io_pool {
 	IO_POOL_LOWER = 0,	/* local cache filesystem */
 	IO_POOL_ORIGIN = 1,	/* origin filesystem */
 	IO_POOL_MISC = 2,	/* name resolution and the like */
-	IO_POOLS
+	IO_POOLS		/* numbers of pool_new() begin beyond */
 };
 
 struct io_ops {
 	const char *name;
-	u64 (*now_ns)(struct io *io);			/* CLOCK_BOOTTIME */
-	u64 (*real_ns)(struct io *io);			/* CLOCK_REALTIME */
+	u64 (*now_ns)(struct io *io);			/* CLOCK_BOOTTIME; any thread */
+	u64 (*real_ns)(struct io *io);			/* CLOCK_REALTIME; any thread */
 	void (*random)(struct io *io, void *buf, size_t len);
 	/* Sockets.  listen is synchronous: descriptor or -errno. */
 	int (*listen)(struct io *io, const struct sockaddr *addr, socklen_t len);
@@ -76,6 +76,11 @@ struct io_ops {
 	void (*timer)(struct io *io, struct io_op *op, u64 deadline_ns);
 	/* fn(arg) on a worker of the pool; res: its return value. */
 	void (*work)(struct io *io, struct io_op *op, int pool, int (*fn)(void *arg), void *arg);
+	/* Waits here until the job of @op has run; its done() comes in a later step all the same. */
+	void (*join)(struct io *io, struct io_op *op);
+	/* A pool of one worker, so that its jobs run in their order: number or -errno.  Free it when none is queued. */
+	int (*pool_new)(struct io *io, const char *name);
+	void (*pool_free)(struct io *io, int pool);
 	void (*cancel)(struct io *io, struct io_op *op);
 	/* Waits for and delivers completions; 0, or -errno when the table itself failed. */
 	int (*step)(struct io *io);

@@ -356,6 +356,22 @@ static void epoll_work(struct io *io, struct io_op *op, int pool, int (*fn)(void
 	io_pools_queue(to_epoll(io)->pools, op, pool, fn, arg);
 }
 
+static void epoll_join(struct io *io, struct io_op *op)
+{
+	if (op->busy && op->kind == IO_K_WORK)
+		io_pools_join(to_epoll(io)->pools, op);
+}
+
+static int epoll_pool_new(struct io *io, const char *name)
+{
+	return io_pools_add(to_epoll(io)->pools, name);
+}
+
+static void epoll_pool_free(struct io *io, int pool)
+{
+	io_pools_del(to_epoll(io)->pools, pool);
+}
+
 static void arm_timer(struct epoll *e)
 {
 	u64 next = io_timers_next(&e->timers);
@@ -519,6 +535,7 @@ static const struct io_ops epoll_ops = {
 	.listen = io_sys_listen, .accept = epoll_accept, .connect = epoll_connect,
 	.send = epoll_send, .recv = epoll_recv, .read = epoll_read, .write = epoll_write,
 	.poll_in = epoll_poll_in, .close = epoll_close, .timer = epoll_timer, .work = epoll_work,
+	.join = epoll_join, .pool_new = epoll_pool_new, .pool_free = epoll_pool_free,
 	.cancel = epoll_cancel, .step = epoll_step, .wake = epoll_wake, .destroy = epoll_destroy,
 };
 

@@ -53,6 +53,9 @@ struct io_pools *io_pools_new(void (*notify)(void *arg), void *arg);
 void io_pools_queue(struct io_pools *p, struct io_op *op, int pool, int (*fn)(void *), void *arg);
 /* True: taken from the queue before it ran. */
 bool io_pools_cancel(struct io_pools *p, struct io_op *op);
+void io_pools_join(struct io_pools *p, struct io_op *op);
+int io_pools_add(struct io_pools *p, const char *name);
+void io_pools_del(struct io_pools *p, int pool);
 /* Moves finished jobs to @ready. */
 void io_pools_reap(struct io_pools *p, struct io_list *ready);
 /* Waits 2 s for running jobs; one that hangs longer is left behind with the pools' memory. */

@@ -2,8 +2,9 @@
 /*
  * io_pool.c - bounded worker threads for what must block.
  *
- * Each pool has its own queue and at most POOL_THREADS threads, started when there is work
- * and none idle, so one hung mount can use up its own pool only.  One mutex guards queues and
+ * Each pool has its own queue and at most POOL_THREADS threads (one that was added: one),
+ * started when there is work and none idle, so one hung mount can use up its own pool only.
+ * One mutex guards queues and
  * the list of finished jobs; jobs run outside it.  Queueing, cancelling and reaping are the
  * loop thread's; a worker touches an operation only between taking and finishing it.
  */
@@ -16,6 +17,7 @@
 #include "base/log.h"
 
 #define POOL_THREADS	4
+#define POOLS_MAX	512		/* the fixed ones, and one a database */
 #define JOIN_SEC	2
 
 enum { JOB_QUEUED, JOB_RUNNING, JOB_FINISHED };
@@ -24,14 +26,16 @@ struct pool {
 	struct io_pools	*all;
 	pthread_cond_t	more;
 	struct io_list	queue;
-	unsigned int	threads, idle, queued;
+	unsigned int	threads, limit, idle, queued;
 	pthread_t	tid[POOL_THREADS];
 	const char	*name;
+	bool		stop;
 };
 
 struct io_pools {
 	pthread_mutex_t	lock;
-	struct pool	pool[IO_POOLS_ALL];
+	pthread_cond_t	ended;
+	struct pool	*pool[POOLS_MAX];
 	struct io_list	finished;
 	void		(*notify)(void *arg);
 	void		*arg;
@@ -55,12 +59,12 @@ static void *worker(void *arg)
 
 	pthread_mutex_lock(&p->lock);
 	for (;;) {
-		while (!p->stop && !q->queue.head) {
+		while (!p->stop && !q->stop && !q->queue.head) {
 			q->idle++;
 			pthread_cond_wait(&q->more, &p->lock);
 			q->idle--;
 		}
-		if (p->stop)
+		if (p->stop || q->stop)
 			break;
 		op = q->queue.head;
 		io_list_del(&q->queue, op);
@@ -73,6 +77,7 @@ static void *worker(void *arg)
 		op->u3 = (u64)(s64)res;
 		first = !p->finished.head;
 		io_list_add(&p->finished, op);
+		pthread_cond_broadcast(&p->ended);
 		if (first && !p->stop)
 			p->notify(p->arg);
 	}
@@ -99,6 +104,23 @@ static int start_thread(struct pool *q)
 	return 0;
 }
 
+static struct pool *pool_new(struct io_pools *p, const char *name, unsigned int limit)
+{
+	struct pool *q = xcalloc(1, sizeof(*q));
+
+	q->all = p;
+	q->name = name;
+	q->limit = limit;
+	pthread_cond_init(&q->more, NULL);
+	return q;
+}
+
+static void pool_delete(struct pool *q)
+{
+	pthread_cond_destroy(&q->more);
+	free(q);
+}
+
 struct io_pools *io_pools_new(void (*notify)(void *arg), void *arg)
 {
 	static const char *const names[IO_POOLS_ALL] = { "lower", "origin", "misc", "files" };
@@ -106,19 +128,38 @@ struct io_pools *io_pools_new(void (*notify)(void *arg), void *arg)
 	int i;
 
 	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->ended, NULL);
 	p->notify = notify;
 	p->arg = arg;
-	for (i = 0; i < IO_POOLS_ALL; i++) {
-		p->pool[i].all = p;
-		p->pool[i].name = names[i];
-		pthread_cond_init(&p->pool[i].more, NULL);
-	}
+	for (i = 0; i < IO_POOLS_ALL; i++)
+		p->pool[i] = pool_new(p, names[i], POOL_THREADS);
 	return p;
+}
+
+int io_pools_add(struct io_pools *p, const char *name)
+{
+	int i;
+
+	for (i = IO_POOLS_ALL; i < POOLS_MAX; i++) {
+		if (p->pool[i])
+			continue;
+		p->pool[i] = pool_new(p, name, 1);
+		return i;
+	}
+	return -ENFILE;
+}
+
+void io_pools_join(struct io_pools *p, struct io_op *op)
+{
+	pthread_mutex_lock(&p->lock);
+	while (op->u1 != JOB_FINISHED)
+		pthread_cond_wait(&p->ended, &p->lock);
+	pthread_mutex_unlock(&p->lock);
 }
 
 void io_pools_queue(struct io_pools *p, struct io_op *op, int pool, int (*fn)(void *), void *arg)
 {
-	struct pool *q = &p->pool[pool];
+	struct pool *q = p->pool[pool];
 	int err = 0;
 
 	op->pool = pool;
@@ -130,7 +171,7 @@ void io_pools_queue(struct io_pools *p, struct io_op *op, int pool, int (*fn)(vo
 	/* A signalled thread counts as idle until it runs, hence the comparison. */
 	if (++q->queued <= q->idle)
 		pthread_cond_signal(&q->more);
-	else if (q->threads < POOL_THREADS)
+	else if (q->threads < q->limit)
 		err = start_thread(q);
 	/* With one thread alive the job only waits longer; with none it would wait for ever. */
 	if (err && !q->threads) {
@@ -153,8 +194,8 @@ bool io_pools_cancel(struct io_pools *p, struct io_op *op)
 	pthread_mutex_lock(&p->lock);
 	taken = op->u1 == JOB_QUEUED;
 	if (taken) {
-		io_list_del(&p->pool[op->pool].queue, op);
-		p->pool[op->pool].queued--;
+		io_list_del(&p->pool[op->pool]->queue, op);
+		p->pool[op->pool]->queued--;
 	}
 	pthread_mutex_unlock(&p->lock);
 	return taken;
@@ -187,6 +228,21 @@ static bool join_all(struct pool *q, const struct timespec *until)
 	return all;
 }
 
+/* Its thread is idle, or about to be. */
+void io_pools_del(struct io_pools *p, int pool)
+{
+	struct pool *q = p->pool[pool];
+
+	pthread_mutex_lock(&p->lock);
+	q->stop = true;
+	pthread_cond_broadcast(&q->more);
+	pthread_mutex_unlock(&p->lock);
+	while (q->threads)
+		pthread_join(q->tid[--q->threads], NULL);
+	p->pool[pool] = NULL;
+	pool_delete(q);
+}
+
 void io_pools_free(struct io_pools *p)
 {
 	struct timespec until;
@@ -195,19 +251,23 @@ void io_pools_free(struct io_pools *p)
 
 	pthread_mutex_lock(&p->lock);
 	p->stop = true;
-	for (i = 0; i < IO_POOLS_ALL; i++)
-		pthread_cond_broadcast(&p->pool[i].more);
+	for (i = 0; i < POOLS_MAX; i++)
+		if (p->pool[i])
+			pthread_cond_broadcast(&p->pool[i]->more);
 	pthread_mutex_unlock(&p->lock);
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += JOIN_SEC;
-	for (i = 0; i < IO_POOLS_ALL; i++)
-		all &= join_all(&p->pool[i], &until);
+	for (i = 0; i < POOLS_MAX; i++)
+		if (p->pool[i])
+			all &= join_all(p->pool[i], &until);
 	if (!all) {
 		log_warn("event=worker_hung note=\"a job did not end; its thread is left to the end of the process\"");
 		return;
 	}
-	for (i = 0; i < IO_POOLS_ALL; i++)
-		pthread_cond_destroy(&p->pool[i].more);
+	for (i = 0; i < POOLS_MAX; i++)
+		if (p->pool[i])
+			pool_delete(p->pool[i]);
+	pthread_cond_destroy(&p->ended);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
 }

@@ -228,6 +228,22 @@ static void uring_work(struct io *io, struct io_op *op, int pool, int (*fn)(void
 	io_pools_queue(u->pools, op, pool, fn, arg);
 }
 
+static void uring_join(struct io *io, struct io_op *op)
+{
+	if (op->busy && op->kind == IO_K_WORK)
+		io_pools_join(to_uring(io)->pools, op);
+}
+
+static int uring_pool_new(struct io *io, const char *name)
+{
+	return io_pools_add(to_uring(io)->pools, name);
+}
+
+static void uring_pool_free(struct io *io, int pool)
+{
+	io_pools_del(to_uring(io)->pools, pool);
+}
+
 static void uring_cancel(struct io *io, struct io_op *op)
 {
 	struct uring *u = to_uring(io);
@@ -409,6 +425,7 @@ static const struct io_ops uring_ops = {
 	.listen = io_sys_listen, .accept = uring_accept, .connect = uring_connect,
 	.send = uring_send, .recv = uring_recv, .read = uring_read, .write = uring_write,
 	.poll_in = uring_poll_in, .close = uring_close, .timer = uring_timer, .work = uring_work,
+	.join = uring_join, .pool_new = uring_pool_new, .pool_free = uring_pool_free,
 	.cancel = uring_cancel, .step = uring_step, .wake = uring_wake, .destroy = uring_destroy,
 };
 
