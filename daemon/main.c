@@ -39,7 +39,7 @@ struct main_cfg {
 	bool		export_given;	/* on the command line: replaces the file's */
 };
 
-enum kind { K_STR, K_FLAG, K_U32, K_U64, K_INT, K_EXPORT, K_HEX16, K_STORE, K_IO };
+enum kind { K_STR, K_FLAG, K_U32, K_U64, K_INT, K_EXPORT, K_HEX16, K_STORE, K_IO, K_WATCH };
 
 struct option_row {
 	const char	*name;
@@ -65,6 +65,8 @@ static const struct option_row rows[] = {
 	{ "listen", K_STR, AT(role.listen), "ADDR[:PORT]", "paddress to serve on" },
 	{ "advertise", K_STR, AT(role.advertise), "ADDR[:PORT]", "paddress that others dial; default: that of --proxies, or --listen" },
 	{ "export", K_EXPORT, 0, "VOLUME=DIR", "pdirectory to serve under a name; repeatable" },
+	{ "watch", K_WATCH, AT(role.watch), "auto|rescan", "phow changes at the origin are seen; default: events where they tell all" },
+	{ "rescan-s", K_U32, AT(role.rescan_s), "N", "pwithout events each object is looked at this often; default 30" },
 	{ "store", K_STORE, 0, "sqlite:FILE|remote:ADDR", "pthe metadata store: in this proxy, or which proxy has it" },
 	{ "join", K_STR, AT(role.join), "ADDR", "psame as --store remote:ADDR" },
 	{ "proxies", K_STR, AT(role.proxies), "ID=ADDR[,...]", "pstore: all proxies of the volume; default: who joins" },
@@ -210,6 +212,11 @@ static int set_option(struct main_cfg *c, const struct option_row *row, const ch
 	case K_IO:
 		if (strcmp(value, "uring") && strcmp(value, "epoll"))
 			return bad(where, row->name, value, "uring or epoll");
+		*(const char **)p = xstrdup(value);
+		return 0;
+	case K_WATCH:
+		if (strcmp(value, "auto") && strcmp(value, "rescan"))
+			return bad(where, row->name, value, "auto or rescan");
 		*(const char **)p = xstrdup(value);
 		return 0;
 	case K_HEX16:

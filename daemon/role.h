@@ -46,6 +46,8 @@ struct role_cfg {
 	const char	*advertise;	/* address others dial; default: listen */
 	struct role_export exports[ROLE_EXPORTS_MAX];
 	unsigned int	nexports;
+	const char	*watch;		/* "rescan": no events of the origin, or NULL: where they tell all */
+	u32		rescan_s;	/* without events each object is looked at this often; 0: 30 */
 	const char	*store;		/* database file of the embedded store (this proxy is the store), or NULL */
 	const char	*join;		/* address of the proxy that is the store, or NULL */
 	const char	*proxies;	/* store: the configured members ID=ADDR[,ID=ADDR...], or NULL: as they join */

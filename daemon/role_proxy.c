@@ -150,7 +150,9 @@ static int start_volume(struct proxy *p, const struct role_export *ex, struct me
 {
 	struct proxy_vol *vol = &p->vol[p->nvol];
 	const char *name = proxy_volume_name(ex->volume);
-	struct origin_cfg oc = { .io = p->io, .volume = vol->name, .path = ex->dir, .self_id = p->cfg->id };
+	struct origin_cfg oc = { .io = p->io, .volume = vol->name, .path = ex->dir, .self_id = p->cfg->id,
+				 .rescan_ns = p->cfg->rescan_s * 1000000000ULL,
+				 .no_fanotify = p->cfg->watch && !strcmp(p->cfg->watch, "rescan") };
 	struct meta_remote_cfg rc = { .addr = p->cfg->join, .volume = vol->name, .peer_id = p->cfg->id,
 				      .role = WIRE_ROLE_PROXY };
 	char why[512];

@@ -136,7 +136,7 @@ struct origin_cfg {
 	u32		open_max;	/* descriptors kept open; 0: 512 */
 	u32		interest_max;	/* objects watched; 0: 512 Ki */
 	u64		rescan_ns;	/* 0: 30 s; without fanotify each object is looked at this often */
-	bool		no_fanotify;	/* tests */
+	bool		no_fanotify;	/* rescan even where events would come */
 };
 struct origin_counters {
 	u64	requests, list, lookup, read, batch_items, reval, lease, redirects, refused;

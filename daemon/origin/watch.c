@@ -440,14 +440,14 @@ int origin_watch_start(struct origin *o)
 	if (err)
 		return err;
 	root_keep(w);
-	w->fan_fd = o->cfg.no_fanotify ? -EPERM : events_open(o);
+	w->fan_fd = o->cfg.no_fanotify ? -ECANCELED : events_open(o);
 	if (w->fan_fd >= 0) {
 		w->buf = xmalloc(EVENT_BUF);
 		events_arm(w);
 		o->events_on = o->ex.local_fs;
 	} else {
 		log_notice("export=%s no events of its filesystem (%s): changes made there are seen within %llu s",
-			   o->cfg.path, strerror(-w->fan_fd), (unsigned long long)(w->pass_ns / 1000000000));
+			   o->cfg.path, o->cfg.no_fanotify ? "not wanted" : strerror(-w->fan_fd), (unsigned long long)(w->pass_ns / 1000000000));
 		w->fan_fd = -1;
 	}
 	w->rescan = !o->events_on;
