@@ -222,10 +222,14 @@ static int check_cfg(const struct role_cfg *cfg)
 	return 0;
 }
 
-static int start(struct proxy *p)
+int proxy_start(struct proxy *p)
 {
 	struct meta_store_cfg mc = { .nmembers = 0 };
-	int err = start_store(p, &mc);
+	int err;
+
+	p->lease_ms = p->cfg->lease_ms ? p->cfg->lease_ms : LEASE_MS;
+	p->started_ns = io_now(p->io);
+	err = start_store(p, &mc);
 
 	for (unsigned int i = 0; i < p->cfg->nexports && !err; i++)
 		err = start_volume(p, &p->cfg->exports[i], &mc);
@@ -238,8 +242,9 @@ static int start(struct proxy *p)
 			err == -EADDRNOTAVAIL ? "; it is no address of this host or network namespace" : "");
 		return err;
 	}
-	p->ctl = ctl_server_new(p->io, p->cfg->ctl, proxy_verbs, p, &err);
-	if (!p->ctl)
+	if (p->cfg->ctl)
+		p->ctl = ctl_server_new(p->io, p->cfg->ctl, proxy_verbs, p, &err);
+	if (err)
 		return err;
 	for (unsigned int i = 0; i < p->nvol; i++) {
 		struct proxy_vol *vol = &p->vol[i];
@@ -275,9 +280,8 @@ static void wake_up(struct io_op *op, int res)
 }
 
 /* What still blocks on an origin after STOP_NS is left to the end of the process. */
-static void stop(struct proxy *p)
+void proxy_stop(struct proxy *p)
 {
-	static struct io_op tick;
 	u64 end = io_now(p->io) + STOP_NS;
 
 	if (p->ctl)
@@ -290,9 +294,9 @@ static void stop(struct proxy *p)
 	}
 	p->io->stop = false;
 	for (int n = 0; (n < 4 || !at_rest(p)) && io_now(p->io) < end; n++) {
-		if (!tick.busy) {
-			tick.done = wake_up;
-			p->io->ops->timer(p->io, &tick, io_now(p->io) + 5000000);
+		if (!p->tick.busy) {
+			p->tick.done = wake_up;
+			p->io->ops->timer(p->io, &p->tick, io_now(p->io) + 5000000);
 		}
 		if (p->io->ops->step(p->io))
 			break;
@@ -322,21 +326,19 @@ int role_proxy_run(struct role_cfg *cfg)
 		return 1;
 	p = xcalloc(1, sizeof(*p));
 	p->cfg = cfg;
-	p->lease_ms = cfg->lease_ms ? cfg->lease_ms : LEASE_MS;
 	p->io = io_new(cfg->io);
 	if (!p->io) {
 		free(p);
 		return 1;
 	}
-	p->started_ns = io_now(p->io);
 	p->sig_fd = signal_fd();
 	p->sig_op.done = on_signal;
 	p->io->ops->poll_in(p->io, &p->sig_op, p->sig_fd);
-	if (start(p))
+	if (proxy_start(p))
 		p->failed = true;
 	else if (io_run(p->io))
 		p->failed = true;
-	stop(p);
+	proxy_stop(p);
 	failed = p->failed;
 	p->io->ops->close(p->io, p->sig_fd);
 	p->io->ops->destroy(p->io);

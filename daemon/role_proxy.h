@@ -33,11 +33,16 @@ struct proxy {
 	unsigned int	nvol, njoined;
 	u32		lease_ms;
 	int		sig_fd;
-	struct io_op	sig_op;
+	struct io_op	sig_op, tick;
 	u64		started_ns;
 	unsigned int	conns;
 	bool		failed;		/* exit status */
 };
+
+/* role_proxy.c: cfg and io are set; without cfg->ctl there is no control socket.  0 or -errno, logged. */
+int proxy_start(struct proxy *p);
+/* Steps the table until what was begun has come back, 2 s at most; nothing is left but @p and its io. */
+void proxy_stop(struct proxy *p);
 
 /* role_proxy_conn.c */
 extern const struct xfer_server_ops proxy_server_ops;	/* ctx: struct proxy */

@@ -64,6 +64,8 @@ struct io_ops {
 	void (*connect)(struct io *io, struct io_op *op, const struct sockaddr *addr, socklen_t len); /* res: descriptor */
 	/* Sends all of up to 4 vectors; res: total or -errno. The vectors' memory stays valid until done. */
 	void (*send)(struct io *io, struct io_op *op, int fd, const struct iovec *iov, int n);
+	/* A last word before close(): what fits goes out now, and whether it did is not told. */
+	void (*send_last)(struct io *io, int fd, const void *buf, size_t len);
 	/* res: 0 at end.  At least @least bytes are worth waking up for: a hint, res may be less. */
 	void (*recv)(struct io *io, struct io_op *op, int fd, void *buf, size_t len, size_t least);
 	/* Files: res may be short. */

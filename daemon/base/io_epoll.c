@@ -533,7 +533,7 @@ static const struct io_ops epoll_ops = {
 	.name = "epoll",
 	.now_ns = io_sys_now, .real_ns = io_sys_real, .random = io_sys_random,
 	.listen = io_sys_listen, .accept = epoll_accept, .connect = epoll_connect,
-	.send = epoll_send, .recv = epoll_recv, .read = epoll_read, .write = epoll_write,
+	.send = epoll_send, .send_last = io_sys_send_last, .recv = epoll_recv, .read = epoll_read, .write = epoll_write,
 	.poll_in = epoll_poll_in, .close = epoll_close, .timer = epoll_timer, .work = epoll_work,
 	.join = epoll_join, .pool_new = epoll_pool_new, .pool_free = epoll_pool_free,
 	.cancel = epoll_cancel, .step = epoll_step, .wake = epoll_wake, .destroy = epoll_destroy,

@@ -66,6 +66,7 @@ u64 io_sys_now(struct io *io);
 u64 io_sys_real(struct io *io);
 void io_sys_random(struct io *io, void *buf, size_t len);
 int io_sys_listen(struct io *io, const struct sockaddr *addr, socklen_t len);
+void io_sys_send_last(struct io *io, int fd, const void *buf, size_t len);
 /* Sets the mark below which a waiting receive is not woken; true: waiting first is worth it. */
 bool io_sys_lowat(struct io_op *op, int fd, size_t least);
 /* Tries an operation on a descriptor: its result, or -EAGAIN if it would block.  A connect keeps its descriptor in fd,

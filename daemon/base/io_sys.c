@@ -64,6 +64,13 @@ int io_sys_listen(struct io *io, const struct sockaddr *addr, socklen_t len)
 	return err;
 }
 
+void io_sys_send_last(struct io *io, int fd, const void *buf, size_t len)
+{
+	ssize_t n = send(fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	(void)n;	/* a peer that does not get it sees the end of the stream */
+}
+
 /* u1 is the low-water mark that this operation's socket has; an operation receives on one socket. */
 bool io_sys_lowat(struct io_op *op, int fd, size_t least)
 {

@@ -423,7 +423,7 @@ static const struct io_ops uring_ops = {
 	.name = "io_uring",
 	.now_ns = io_sys_now, .real_ns = io_sys_real, .random = io_sys_random,
 	.listen = io_sys_listen, .accept = uring_accept, .connect = uring_connect,
-	.send = uring_send, .recv = uring_recv, .read = uring_read, .write = uring_write,
+	.send = uring_send, .send_last = io_sys_send_last, .recv = uring_recv, .read = uring_read, .write = uring_write,
 	.poll_in = uring_poll_in, .close = uring_close, .timer = uring_timer, .work = uring_work,
 	.join = uring_join, .pool_new = uring_pool_new, .pool_free = uring_pool_free,
 	.cancel = uring_cancel, .step = uring_step, .wake = uring_wake, .destroy = uring_destroy,

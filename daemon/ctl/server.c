@@ -333,7 +333,7 @@ static void accept_done(struct io_op *op, int res)
 	s->accepting = false;
 	if (s->closing) {
 		if (res >= 0)
-			close(res);
+			s->io->ops->close(s->io, res);
 		free(s);
 		return;
 	}

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
-#include <time.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -44,13 +43,12 @@ static u64 tag_of(const struct origin_loc *loc, const struct statx *stx)
  */
 static bool stat_young(const struct origin_export *ex, const struct statx *stx)
 {
-	struct timespec now;
-	s64 age;
+	u64 now = ex->io->ops->real_ns(ex->io);
+	s64 sec = now / 1000000000, age;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	if (now.tv_sec - stx->stx_ctime.tv_sec > 10 || stx->stx_ctime.tv_sec - now.tv_sec > 10)
+	if (sec - stx->stx_ctime.tv_sec > 10 || stx->stx_ctime.tv_sec - sec > 10)
 		return false;
-	age = (now.tv_sec - stx->stx_ctime.tv_sec) * 1000000000LL + now.tv_nsec - stx->stx_ctime.tv_nsec;
+	age = (sec - stx->stx_ctime.tv_sec) * 1000000000LL + (s64)(now % 1000000000) - stx->stx_ctime.tv_nsec;
 	return age < 2 * (s64)ex->tick_ns && age > -2 * (s64)ex->tick_ns;
 }
 

@@ -6,10 +6,9 @@
  * counter, so that a cold origin sees several reads at once; each job opens, looks, reads,
  * looks again and keeps the bytes in the buffer that is sent.  When a job has enough for the
  * wire it goes back to the loop, which sends and queues it again.  The rule of states is
- * that of READ (read.c); a state too young is waited out by the worker, once.
+ * that of READ (read.c); a state too young is waited out by the job, once, without a worker.
  */
 #include <stdatomic.h>
-#include <time.h>
 
 #include "base/log.h"
 #include "origin/impl.h"
@@ -37,7 +36,9 @@ struct batch_job {
 	struct batch	*b;
 	u32		done[STEP_ITEMS];
 	u32		ndone;
-	bool		waited;		/* this job has slept for young files */
+	bool		waited;		/* this job has waited for young files */
+	bool		has_again;
+	u32		again;		/* the item it waited for */
 };
 
 struct batch {
@@ -51,17 +52,10 @@ struct batch {
 
 /* ---- worker ---- */
 
-static int item_state(const struct origin_export *ex, struct batch_job *bj, struct batch_item *it, int fd)
+static int item_state(const struct origin_export *ex, struct batch_item *it, int fd)
 {
 	int err = origin_stat_fd(ex, fd, &it->loc, &it->st);
 
-	if (!err && it->st.young && !bj->waited && 2 * ex->tick_ns <= WAIT_MAX_NS) {
-		struct timespec ts = { 0, 2 * ex->tick_ns + 1000000 };
-
-		bj->waited = true;	/* whatever was young before the batch is not any more */
-		nanosleep(&ts, NULL);
-		err = origin_stat_fd(ex, fd, &it->loc, &it->st);
-	}
 	if (err)
 		return err;
 	if (!S_ISREG(it->st.stx.stx_mode))
@@ -97,11 +91,11 @@ static int item_bytes(const struct origin_export *ex, struct batch_item *it, int
 	return 0;
 }
 
-static void item_serve(const struct origin_export *ex, struct batch_job *bj, struct batch_item *it)
+static void item_serve(const struct origin_export *ex, struct batch_item *it)
 {
 	int fd = origin_open_file(ex, &it->loc);
 
-	it->status = fd < 0 ? fd : item_state(ex, bj, it, fd);
+	it->status = fd < 0 ? fd : item_state(ex, it, fd);
 	if (!it->status)
 		it->status = item_bytes(ex, it, fd);
 	if (it->status) {
@@ -113,7 +107,18 @@ static void item_serve(const struct origin_export *ex, struct batch_job *bj, str
 		close(fd);
 }
 
-/* 1: there may be more. */
+/* Whatever was young when the batch began is not any more after one wait. */
+static bool wait_for(const struct origin_export *ex, struct batch_job *bj, u32 i)
+{
+	if (bj->waited || bj->b->item[i].status != -EAGAIN || 2 * ex->tick_ns > WAIT_MAX_NS)
+		return false;
+	bj->waited = bj->has_again = true;
+	bj->again = i;
+	return true;
+}
+
+enum { STEP_LAST, STEP_MORE, STEP_WAIT };
+
 static int batch_step(void *arg)
 {
 	struct batch_job *bj = arg;
@@ -122,16 +127,19 @@ static int batch_step(void *arg)
 
 	bj->ndone = 0;
 	while (bj->ndone < STEP_ITEMS && bytes < STEP_BYTES) {
-		u32 i = atomic_fetch_add(&b->next, 1);
+		u32 i = bj->has_again ? bj->again : atomic_fetch_add(&b->next, 1);
 
+		bj->has_again = false;
 		if (i >= b->n)
-			return 0;
+			return STEP_LAST;
 		if (!b->item[i].refused)
-			item_serve(&b->j.o->ex, bj, &b->item[i]);
+			item_serve(&b->j.o->ex, &b->item[i]);
+		if (wait_for(&b->j.o->ex, bj, i))
+			return STEP_WAIT;
 		bytes += b->item[i].len;
 		bj->done[bj->ndone++] = i;
 	}
-	return 1;
+	return STEP_MORE;
 }
 
 /* ---- loop ---- */
@@ -183,9 +191,15 @@ static void batch_step_done(struct io_op *op, int res)
 {
 	struct batch_job *bj = container_of(op, struct batch_job, op);
 	struct batch *b = bj->b;
+	struct io *io = b->j.o->io;
 
 	for (u32 i = 0; i < bj->ndone && !b->j.cl->gone; i++)
 		item_send(b, bj->done[i]);
+	if (res == STEP_WAIT && !b->j.cl->gone) {
+		bj->op.done = batch_hold_done;
+		io->ops->timer(io, &bj->op, io_now(io) + 2 * b->j.o->ex.tick_ns + 1000000);
+		return;
+	}
 	if (res > 0 && !b->j.cl->gone) {
 		batch_queue(bj);
 		return;

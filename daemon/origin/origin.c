@@ -20,7 +20,7 @@ int origin_new(const struct origin_cfg *cfg, struct origin **out, char *why, siz
 	o->cfg.volume = xstrdup(cfg->volume);
 	o->cfg.path = xstrdup(cfg->path);
 	o->cfg.self_id = xstrdup(cfg->self_id);
-	o->io = cfg->io;
+	o->io = o->ex.io = cfg->io;
 	o->self = -ENOENT;
 	o->shard = xcalloc(META_SHARDS_MAX, sizeof(*o->shard));
 	map_init(&o->opens, offsetof(struct origin_open, oid), AUGUR_OID_LEN);

@@ -41,6 +41,7 @@ struct origin_loc {
 
 /* Never changes after origin_identify(): shared with the workers. */
 struct origin_export {
+	struct io *io;			/* for its clock */
 	int	tree_fd;		/* holds the private clone; -1: none (see clone) */
 	int	root_fd;
 	bool	clone;			/* the export is a private clone of its mount */

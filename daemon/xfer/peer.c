@@ -143,7 +143,7 @@ static void connected(struct io_op *op, int res)
 
 	if (p->freed || p->state != PEER_CONNECTING) {
 		if (res >= 0)
-			close(res);
+			p->io->ops->close(p->io, res);
 		dial_leftover(p);
 		return;
 	}

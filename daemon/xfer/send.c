@@ -191,13 +191,11 @@ void conn_goodbye(struct xfer_conn *c)
 {
 	struct wire_hdr h = { .type = WIRE_GOODBYE };
 	u8 buf[WIRE_HDR_LEN];
-	ssize_t n;
 
 	if (c->dead || !conn_tx_idle(c))
 		return;
 	wire_hdr_encode(&h, buf);
-	n = send(c->fd, buf, sizeof(buf), MSG_DONTWAIT | MSG_NOSIGNAL);
-	(void)n;	/* a peer that does not get it sees the end of the stream */
+	c->io->ops->send_last(c->io, c->fd, buf, sizeof(buf));
 }
 
 /* ---- answers ---- */

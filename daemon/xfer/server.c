@@ -142,7 +142,7 @@ static void add_conn(struct xfer_server *s, int fd)
 	if (s->nconns >= CONNS_MAX || s->nnew >= CONNS_NEW_MAX) {
 		log_warn("event=xfer_conn_limit open=%u new=%u", s->nconns, s->nnew);
 		s->stats.errors++;
-		close(fd);
+		s->io->ops->close(s->io, fd);
 		return;
 	}
 	c = conn_new(s->io, fd, &server_conn_ops, s, &s->stats);
@@ -162,7 +162,7 @@ static void accepted(struct io_op *op, int res)
 
 	if (s->freed) {
 		if (res >= 0)
-			close(res);
+			s->io->ops->close(s->io, res);
 		server_unref(s);
 		return;
 	}
