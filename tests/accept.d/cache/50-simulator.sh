@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# line: >= 10^4 seeded runs of agent and three proxies under faults: no wrong byte, no lost waiter, same seed same trace
+# bug: tests/sim/run --bug lost-waiter
+[ -x tests/sim/run ] || { figure "tests/sim: built" no = yes; exit 0; }
+build_all
+tests/sim/run --seeds 1-10000 ${BUG:+--bug lost-waiter} --json > "$build/sim.json" || :
+figure "seeded runs" "$(jq .runs "$build/sim.json")" '>=' 10000
+figure "runs with a wrong byte" "$(jq .wrong "$build/sim.json")" = 0
+figure "runs with a lost waiter" "$(jq .lost "$build/sim.json")" = 0
+figure "runs that failed otherwise" "$(jq .failed "$build/sim.json")" = 0
+figure "seeds that gave another trace again, of 100" "$(jq .unlike "$build/sim.json")" = 0
+if [ -z "$BUG" ]; then
+	for b in lost-waiter claim-before-data stale-reply; do
+		rc=0; tests/sim/run --seeds 1-2000 --bug "$b" > "$build/sim-$b.log" 2>&1 || rc=$?
+		figure "seeded bug $b: found" "$([ "$rc" = 1 ] && echo yes || echo no)" = yes
+	done
+fi
