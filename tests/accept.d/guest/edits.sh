@@ -2,15 +2,17 @@
 #
 # edits.sh: edits made at the origin, by rename and in place, while 10^4 reads go on. Every open sees one whole state, and
 # none older than what was there WITHIN before; with fanotify, then by rescan. Two edits of one size within one
-# clock tick: the second is what is read. BUG=stale: leases are never recalled for edits (inject ignore_lease).
+# clock tick: the second is what is read.
 . /payload/tests/lib/guest.sh
 requires module daemon tools
 PROXIES="p1 p2"
 mkdir -p "$RUN"
 cat > "$RUN/edits.py" <<'PY'
 # edits.py ORIGIN MNT READS: a writer gives files of 8 B to 256 KiB, full of one number, the next number; readers open
-# and read. Prints reads, mixed, worst seconds between an edit and the last open that still saw the state before, tick.
-import multiprocessing as mp, os, random, struct, sys, time
+# and read. Prints reads, mixed, worst seconds between an edit and the last open that still saw the
+# state before, second edits of a tick that were missed, edits, reads that ended
+# with ESTALE, and with another error.
+import errno, multiprocessing as mp, os, random, struct, sys, time
 origin, mnt, reads = sys.argv[1], sys.argv[2], int(sys.argv[3])
 SIZES = [8, 800, 4096, 4096, 20000, 70000, 262144]
 names = [f"e/f{i}" for i in range(len(SIZES) * 3)]
@@ -44,19 +46,28 @@ def writer():
         time.sleep(.01)
 def reader(seed, n, out):
     rnd = random.Random(seed)
-    mixed = 0
+    mixed = gone = failed = 0
     worst = 0.
     for _ in range(n):
         i = rnd.randrange(len(names))
         t = time.monotonic()
         fd = os.open(f"{mnt}/{names[i]}", os.O_RDONLY)
         got = b""
-        while len(got) <= size(i):
-            part = os.read(fd, size(i) + 1 - len(got))
-            if not part:
-                break
-            got += part
-        os.close(fd)
+        try:
+            while len(got) <= size(i):
+                part = os.read(fd, size(i) + 1 - len(got))
+                if not part:
+                    break
+                got += part
+        except OSError as e:
+            if e.errno == errno.ESTALE:                       # the promised answer for bytes that are gone everywhere
+                gone += 1
+            else:
+                print(f"reader: {names[i]}: {e}", file=sys.stderr)
+                failed += 1
+            continue
+        finally:
+            os.close(fd)
         words = set(struct.unpack(f"<{len(got) // 8}Q", got[:len(got) // 8 * 8]))
         if len(got) != size(i) or len(words) != 1:
             mixed += 1
@@ -64,7 +75,7 @@ def reader(seed, n, out):
         seen = words.pop()
         if done[i][seen + 1] and done[i][seen + 1] < t:       # an older state: how late?
             worst = max(worst, t - done[i][seen + 1])
-    out.put((mixed, worst))
+    out.put((mixed, worst, gone, failed))
 out = mp.Queue()
 w = mp.Process(target=writer); w.start()
 rs = [mp.Process(target=reader, args=(s, reads // 4, out)) for s in range(4)]
@@ -85,17 +96,19 @@ for k in range(20):
         if time.monotonic() > end:
             bad += 1
             break
-print(len(rs) * (reads // 4), sum(m for m, _ in got), "%.2f" % max(x for _, x in got), bad, sum(last) - len(names))
+print(len(rs) * (reads // 4), sum(g[0] for g in got), "%.2f" % max(g[1] for g in got), bad, sum(last) - len(names), sum(g[2] for g in got), sum(g[3] for g in got))
 PY
 scratch origin
 python3 "$RUN/edits.py" /origin make 0 0
 round() {	# NAME READS BAR
-	local reads mixed worst bad edits
+	local reads mixed worst bad edits gone failed
 	python3 "$RUN/edits.py" /origin "$MNT" "$2" "$3" > "$RUN/edits.out" || { figure "$1: runs" no = yes; return 0; }
-	read -r reads mixed worst bad edits < "$RUN/edits.out"
-	say "$1: $edits edits"
+	read -r reads mixed worst bad edits gone failed < "$RUN/edits.out"
+	say "$1: $edits edits; $gone opens found their state gone before they had read it (ESTALE)"
 	figure "$1: reads" "$reads" '>=' "$2"
 	figure "$1: edits under them" "$edits" '>=' 100
+	figure "$1: reads that failed" "$failed" = 0
+	[ "$failed" = 0 ] || { daemon_log agent | grep -v 'info: event=xfer' | tail -n 20; for p in $PROXIES; do daemon_log $p | tail -n 8; done; }
 	figure "$1: opens that saw a mixture" "$mixed" = 0
 	figure "$1: latest sight of the state before (s)" "$worst" '<=' "$3"
 	figure "$1: second edit within a tick not seen, of 20" "$bad" = 0
