@@ -51,23 +51,24 @@ def reader(seed, n, out):
     for _ in range(n):
         i = rnd.randrange(len(names))
         t = time.monotonic()
-        fd = os.open(f"{mnt}/{names[i]}", os.O_RDONLY)
-        got = b""
+        fd, got = -1, b""
         try:
+            fd = os.open(f"{mnt}/{names[i]}", os.O_RDONLY)
             while len(got) <= size(i):
                 part = os.read(fd, size(i) + 1 - len(got))
                 if not part:
                     break
                 got += part
         except OSError as e:
-            if e.errno == errno.ESTALE:                       # the promised answer for bytes that are gone everywhere
+            if e.errno == errno.ESTALE and fd >= 0:                       # the promised answer for bytes that are gone everywhere
                 gone += 1
             else:
-                print(f"reader: {names[i]}: {e}", file=sys.stderr)
+                print(f"reader, {'open' if fd < 0 else 'read'}: {names[i]}: {e}", file=sys.stderr)
                 failed += 1
             continue
         finally:
-            os.close(fd)
+            if fd >= 0:
+                os.close(fd)
         words = set(struct.unpack(f"<{len(got) // 8}Q", got[:len(got) // 8 * 8]))
         if len(got) != size(i) or len(words) != 1:
             mixed += 1
