@@ -18,6 +18,7 @@
 #define FRAME_FULL	(56 * 1024)	/* an entry of usual size still fits 64 KiB */
 #define WAIT_NS		2000000
 #define MAX_CAP		8192		/* LOOKUP's MAX is cut here */
+#define REPLACED_TRIES	100	/* of one name, replaced again and again while it is looked at */
 #define DENTS_LEN	32768
 
 struct list_job {
@@ -64,18 +65,30 @@ static bool hidden(const struct list_job *l, const char *name)
 	return origin_is_root(l->ex, l->dir.oid) && !strcmp(name, ORIGIN_PRIVATE_NAME);
 }
 
+/*
+ * l->ent of what is at @name now.  The inode may be replaced between opening and looking: then
+ * it is the next one's turn, as the name was never gone.
+ */
+static int entry_at(struct list_job *l, const char *name)
+{
+	int tries = 0, err, fd;
+
+	do {
+		fd = origin_open_name(l->fd, name);
+		if (fd < 0)
+			return fd == -EXDEV ? -ENOENT : fd;
+		err = origin_entry_fill(l->ex, l->mac, &l->ent, fd, l->dir.oid, name, strlen(name));
+		close(fd);
+	} while ((err == -ESTALE || err == -ENOENT) && ++tries < REPLACED_TRIES);
+	return err == -ENOENT ? -ESTALE : err;
+}
+
 /* Adds the entry @name. 1 added, 0 no such name, or -errno. */
 static int add_name(struct list_job *l, const char *name)
 {
-	int fd = hidden(l, name) ? -ENOENT : origin_open_name(l->fd, name), err;
+	int err = hidden(l, name) ? -ENOENT : entry_at(l, name);
 
-	if (fd == -ENOENT || fd == -EXDEV)
-		return 0;
-	if (fd < 0)
-		return fd;
-	err = origin_entry_fill(l->ex, l->mac, &l->ent, fd, l->dir.oid, name, strlen(name));
-	close(fd);
-	if (err == -ESTALE || err == -ENOENT)
+	if (err == -ENOENT)
 		return 0;
 	if (err)
 		return err;
