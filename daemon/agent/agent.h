@@ -16,7 +16,7 @@
  *   walk.c	listings ahead of a walk	lease.c	leases, sweeps
  *   reval.c	REVAL				change.c	changes told by an owner
  *   recover.c	objects the index does not know	warm.c	fetch whole subtrees
- *   verbs.c	control socket
+ *   verbs.c	control socket			health.c what is said of proxies
  */
 #ifndef AUGUR_AGENT_AGENT_H
 #define AUGUR_AGENT_AGENT_H
@@ -61,8 +61,7 @@ struct peer {
 	struct xfer_peer *x;
 	char		id[64];		/* of the map, or as HELLO said; "" before */
 	char		addr[256];
-	bool		seed, hello;
-	int		last_err;
+	bool		hello;		/* connected, and HELLO was answered */
 	/* lease.c */
 	struct io_op	lease_op;
 	bool		lease_armed, lease_flying;
@@ -154,9 +153,14 @@ void peers_start(struct vol *v);
 void peers_free(struct vol *v);
 struct peer *peer_of_owner(struct vol *v, u32 pu, int *err);
 struct peer *peer_any(struct vol *v);
+/* Does it lead to this proxy of the map? */
+bool peer_is(const struct peer *p, const struct meta_proxy *mp);
+struct peer *peer_find(struct vol *v, const struct meta_proxy *mp);	/* one that is up if there is one, or NULL */
 void map_want(struct vol *v);
 /* Somebody waits for a volume to be usable: fn once, err 0 or why not. */
 void vol_when_ready(struct vol *v, u64 deadline_ns, void (*fn)(void *arg, int err), void *arg);
+/* The same, and then for the end of the first dial to each proxy, at most SETTLE_NS: not their success. */
+void vol_when_connected(struct vol *v, u64 deadline_ns, void (*fn)(void *arg, int err), void *arg);
 
 /* ---- ask.c ---- */
 struct ask {
@@ -333,6 +337,11 @@ bool change_is_news(struct vol *v, u32 kind, u32 shard, u64 seq, const u8 *oid, 
 void change_remove(struct vol *v, const struct fh *parent, const char *name, const struct fh *fh, bool is_dir,
 		   void (*done)(void *arg, int err), void *arg);
 void recover_object(struct vol *v, const u8 *oid, const struct fh *fh, vol_obj_fn *fn, void *arg);
+
+/* ---- health.c ---- */
+json_t *health_proxies(struct vol *v);		/* the member "proxies" of a status */
+void health_check(json_t *list, struct vol *v);	/* the doctor's lines of one volume */
+void health_add(json_t *list, const char *name, const char *state, const char *fix, char *detail);	/* takes detail */
 
 /* ---- warm.c, verbs.c ---- */
 void warm_run(struct agent *ag, struct ctl_req *r, json_t *args);

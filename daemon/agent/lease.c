@@ -325,7 +325,7 @@ static void renewal_done(struct xfer_call *c, int status, const struct wire_hdr 
 static int proxy_index(const struct vol *v, const struct peer *p)
 {
 	for (u32 i = 0; v->map && i < v->map->nproxies; i++)
-		if ((p->hello && !strcmp(v->map->proxies[i].id, p->id)) || !strcmp(v->map->proxies[i].addr, p->addr))
+		if (peer_is(p, &v->map->proxies[i]))
 			return i;
 	return -1;
 }

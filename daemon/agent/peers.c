@@ -4,7 +4,10 @@
  *
  * The first seed that answers gives the volume's identity, its root and the map; the same
  * connection serves as that proxy's afterwards.  A map that HELLO or an answer calls newer is
- * fetched at once, and every MAP_EVERY_NS in any case.  Loop thread only.
+ * fetched at once, and every MAP_EVERY_NS in any case.  All proxies of the map are dialled as
+ * soon as it is there, and whoever attaches waits a little for the end of these dials: what he
+ * is shown next is then how things are, and the first questions find their way open.  Loop
+ * thread only.
  */
 #include <stdio.h>
 #include <sys/stat.h>
@@ -14,8 +17,10 @@
 
 #define MAP_EVERY_NS	(10ull * 1000000000)
 #define RETRY_NS	(500ull * 1000000)
+#define SETTLE_NS	(2000ull * 1000000)	/* many round trips, and not felt in a mount */
 
 void asks_map_came(struct vol *v);
+static void peers_connect(struct vol *v);
 
 /* ---- waiting for the volume to be usable ---- */
 
@@ -23,15 +28,21 @@ struct ready_wait {
 	struct list	link;
 	struct vol	*v;
 	struct io_op	timer;
+	u64		deadline_ns;
 	void		(*fn)(void *arg, int err);
 	void		*arg;
-	bool		fired;
+	bool		all;		/* proxies of the map, not one alone */
+	bool		settling, fired;
 };
 
 static void ready_timer(struct io_op *op, int res)
 {
 	struct ready_wait *w = container_of(op, struct ready_wait, timer);
 
+	if (res && !w->fired) {
+		w->v->io->ops->timer(w->v->io, &w->timer, w->deadline_ns);	/* it was shortened */
+		return;
+	}
 	list_del(&w->link);
 	if (!w->fired)
 		w->fn(w->arg, w->v->ready ? 0 : w->v->hello_err ? w->v->hello_err : -EHOSTUNREACH);
@@ -39,9 +50,39 @@ static void ready_timer(struct io_op *op, int res)
 	free(w);
 }
 
+/* Has the first dial to every proxy of the map ended, well or not? */
+static bool settled(struct vol *v)
+{
+	struct xfer_stats st;
+
+	for (u32 i = 0; v->map && i < v->map->nproxies; i++) {
+		struct peer *p = peer_find(v, &v->map->proxies[i]);
+
+		if (!p || p->hello)
+			continue;
+		xfer_peer_stats(p->x, &st);
+		if (st.dialling)
+			return false;
+	}
+	return true;
+}
+
+/* The rest of the wait is for the other proxies, and short. */
+static void ready_shorten(struct ready_wait *w)
+{
+	struct io *io = w->v->io;
+
+	if (w->settling)
+		return;
+	w->settling = true;
+	w->deadline_ns = min(w->deadline_ns, io_now(io) + SETTLE_NS);
+	io->ops->cancel(io, &w->timer);
+}
+
 /* fn() may close the volume: each is fired once, whoever asks. */
 static void ready_fire(struct vol *v, int err)
 {
+	bool all = err || settled(v);
 	struct list *p, *t;
 
 	list_for_each_safe(p, t, &v->attach_waiters) {
@@ -49,22 +90,40 @@ static void ready_fire(struct vol *v, int err)
 
 		if (w->fired)
 			continue;
+		if (w->all && !all) {
+			ready_shorten(w);
+			continue;
+		}
 		w->fired = true;
 		w->fn(w->arg, err);
 		v->io->ops->cancel(v->io, &w->timer);
 	}
 }
 
-void vol_when_ready(struct vol *v, u64 deadline_ns, void (*fn)(void *arg, int err), void *arg)
+static void wait_start(struct vol *v, u64 deadline_ns, bool all, void (*fn)(void *arg, int err), void *arg)
 {
 	struct ready_wait *w = xcalloc(1, sizeof(*w));
 
 	w->v = vol_get(v);
 	w->fn = fn;
 	w->arg = arg;
+	w->all = all;
+	w->settling = v->ready;
+	w->deadline_ns = !v->ready ? deadline_ns : !all || settled(v) ? 0 : min(deadline_ns, io_now(v->io) + SETTLE_NS);
 	list_add_tail(&v->attach_waiters, &w->link);
 	w->timer.done = ready_timer;
-	v->io->ops->timer(v->io, &w->timer, v->ready ? 0 : deadline_ns);
+	v->io->ops->timer(v->io, &w->timer, w->deadline_ns);
+}
+
+void vol_when_ready(struct vol *v, u64 deadline_ns, void (*fn)(void *arg, int err), void *arg)
+{
+	wait_start(v, deadline_ns, false, fn, arg);
+}
+
+void vol_when_connected(struct vol *v, u64 deadline_ns, void (*fn)(void *arg, int err), void *arg)
+{
+	peers_connect(v);
+	wait_start(v, deadline_ns, true, fn, arg);
 }
 
 static void become_ready(struct vol *v)
@@ -94,7 +153,9 @@ static int refuse(struct vol *v, enum ctl_error cause, int err, const char *addr
 		log_err("event=hello cause=%s proxy=%s volume=%s error=\"%s\"", names[cause], addr, v->volume, strerror(-err));
 	v->hello_cause = cause;
 	v->hello_err = err;
-	ready_fire(v, err);
+	/* One that refuses does not end the wait for the others of a volume that works. */
+	if (!v->ready)
+		ready_fire(v, err);
 	return err;
 }
 
@@ -149,7 +210,6 @@ static int peer_hello(void *ctx, struct xfer_peer *x, struct wire_in body)
 	v->lease_ms = h.lease_ms;
 	snprintf(p->id, sizeof(p->id), "%s", h.peer);
 	p->hello = true;
-	p->last_err = 0;
 	if (!v->map || v->map->version < h.map_version)
 		map_want(v);
 	lease_start(p);
@@ -172,7 +232,14 @@ static void peer_down(void *ctx, struct xfer_peer *x, int err)
 	if (p->hello)
 		log_notice("event=proxy_lost proxy=%s volume=%s error=\"%s\"", p->addr, p->v->volume, strerror(-err));
 	p->hello = false;
-	p->last_err = err;
+}
+
+static void peer_failed(void *ctx, struct xfer_peer *x, int err)
+{
+	struct peer *p = ctx;
+
+	if (p->v->ready)
+		ready_fire(p->v, 0);
 }
 
 static void peer_refused(void *ctx, struct xfer_peer *x, int status)
@@ -183,17 +250,17 @@ static void peer_refused(void *ctx, struct xfer_peer *x, int status)
 	       AUGUR_E_PROXY_UNREACHABLE, status, p->addr);
 }
 
-static struct peer *peer_new(struct vol *v, const char *addr, bool seed)
+static struct peer *peer_new(struct vol *v, const char *addr)
 {
 	struct peer *p = xcalloc(1, sizeof(*p));
 	struct xfer_peer_cfg cfg = {
 		.addr = addr, .volume = v->volume, .peer_id = v->ag->id, .role = WIRE_ROLE_AGENT,
-		.hello = peer_hello, .push = peer_push, .down = peer_down, .refused = peer_refused, .ctx = p,
+		.hello = peer_hello, .push = peer_push, .down = peer_down, .refused = peer_refused,
+		.failed = peer_failed, .ctx = p,
 	};
 
 	memcpy(cfg.client_id, v->ag->client_id, sizeof(cfg.client_id));
 	p->v = v;
-	p->seed = seed;
 	snprintf(p->addr, sizeof(p->addr), "%s", addr);
 	list_add_tail(&v->peers, &p->link);
 	p->x = xfer_peer_new(v->io, &cfg);
@@ -222,20 +289,56 @@ struct peer *peer_any(struct vol *v)
 	return first;
 }
 
-static struct peer *peer_of(struct vol *v, const struct meta_proxy *mp)
+/* The same address, be the usual port said or not. */
+static bool same_addr(const char *a, const char *b)
+{
+	size_t n = strlen(a), m = strlen(b);
+
+	if (n > m)
+		return same_addr(b, a);
+	return !memcmp(a, b, n) && (n == m || !strcmp(b + n, ":" CTL_PROXY_PORT));
+}
+
+bool peer_is(const struct peer *p, const struct meta_proxy *mp)
+{
+	/* A proxy that moved: the map knows better than an old connection. */
+	return (p->hello && !strcmp(p->id, mp->id)) || same_addr(p->addr, mp->addr);
+}
+
+struct peer *peer_find(struct vol *v, const struct meta_proxy *mp)
 {
 	struct list *p, *t;
+	struct peer *first = NULL;
 
 	list_for_each_safe(p, t, &v->peers) {
 		struct peer *q = container_of(p, struct peer, link);
 
-		if (!strcmp(q->id, mp->id) || !strcmp(q->addr, mp->addr)) {
-			/* A proxy that moved: the map knows better than an old connection. */
-			if (q->hello || !strcmp(q->addr, mp->addr))
-				return q;
-		}
+		if (!peer_is(q, mp))
+			continue;
+		if (q->hello)
+			return q;
+		if (!first)
+			first = q;
 	}
-	return peer_new(v, mp->addr, false);
+	return first;
+}
+
+static struct peer *peer_of(struct vol *v, const struct meta_proxy *mp)
+{
+	struct peer *p = peer_find(v, mp);
+
+	return p ? p : peer_new(v, mp->addr);
+}
+
+/* To all proxies of the map, also those that own nothing: what is said of them should be true. */
+static void peers_connect(struct vol *v)
+{
+	for (u32 i = 0; v->map && i < v->map->nproxies; i++) {
+		struct peer *p = peer_of(v, &v->map->proxies[i]);
+
+		if (p)
+			xfer_peer_connect(p->x);
+	}
 }
 
 struct peer *peer_of_owner(struct vol *v, u32 pu, int *err)
@@ -271,7 +374,8 @@ static void map_take(struct vol *v, struct meta_map *m)
 	meta_map_put(v->map);
 	v->map = m;
 	log_debug("event=map volume=%s version=%llu", v->volume, (unsigned long long)m->version);
-	/* Connections to all owners: leases come from each. */
+	peers_connect(v);
+	/* Leases come from each owner. */
 	for (u32 i = 0; i < m->nproxies; i++) {
 		struct peer *p = peer_of(v, &m->proxies[i]);
 
@@ -305,8 +409,6 @@ static void map_done(struct xfer_call *c, int status, const struct wire_hdr *h, 
 			refuse(v, AUGUR_E_NO_VOLUME, status, mc->p->addr);
 		else if (h && status == -EPROTO)
 			refuse(v, AUGUR_E_PROTO, status, mc->p->addr);
-		else
-			mc->p->last_err = status;
 		/* Those that wait for it ask with what there is. */
 		asks_map_came(v);
 	}
@@ -318,8 +420,11 @@ static void map_done(struct xfer_call *c, int status, const struct wire_hdr *h, 
 static struct peer *map_source(struct vol *v)
 {
 	struct peer *p = peer_any(v);
+	struct xfer_stats st = { .err = 0 };
 
-	if (p && !p->hello && p->last_err) {
+	if (p)
+		xfer_peer_stats(p->x, &st);
+	if (st.err && !st.dialling) {
 		list_del(&p->link);
 		list_add_tail(&v->peers, &p->link);
 		p = peer_any(v);
@@ -356,13 +461,14 @@ static void tick(struct io_op *op, int res)
 		return;
 	}
 	map_want(v);
+	peers_connect(v);
 	v->io->ops->timer(v->io, &v->tick_op, io_now(v->io) + (v->ready ? MAP_EVERY_NS : RETRY_NS));
 }
 
 void peers_start(struct vol *v)
 {
 	for (unsigned int i = 0; i < v->nseeds; i++)
-		peer_new(v, v->seeds[i], true);
+		peer_new(v, v->seeds[i]);
 	vol_get(v);
 	v->tick_op.done = tick;
 	v->io->ops->timer(v->io, &v->tick_op, 0);

@@ -2,8 +2,6 @@
 /*
  * verbs.c - what the control socket of an agent can be asked (ctl_proto.h).  Loop thread; no
  * verb touches a path below a mount: it would wait for this very thread.
- *
- * long file: one verb after another, none longer than a page.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -37,48 +35,6 @@ static json_t *text(const char *s)
 
 /* ---- status ---- */
 
-static json_t *proxies_json(struct vol *v)
-{
-	json_t *list = json_array();
-	struct list *p, *t;
-	u64 total = 0;
-
-	list_for_each_safe(p, t, &v->peers) {
-		struct xfer_stats st;
-
-		xfer_peer_stats(container_of(p, struct peer, link)->x, &st);
-		total += st.rx_bytes;
-	}
-	list_for_each_safe(p, t, &v->peers) {
-		struct peer *q = container_of(p, struct peer, link);
-		json_t *o = json_object();
-		struct xfer_stats st;
-		u32 shards = 0;
-
-		xfer_peer_stats(q->x, &st);
-		for (u32 i = 0; v->map && i < v->map->nshards; i++) {
-			const struct meta_proxy *mp = &v->map->proxies[v->map->shards[i].proxy];
-
-			shards += !strcmp(mp->addr, q->addr) || (q->id[0] && !strcmp(mp->id, q->id));
-		}
-		json_object_set_new(o, "id", text(q->id[0] ? q->id : q->addr));
-		json_object_set_new(o, "addr", text(q->addr));
-		json_object_set_new(o, "up", json_boolean(st.up));
-		json_object_set_new(o, "rtt_ms", json_real(st.rtt_ns / 1e6));
-		json_object_set_new(o, "shards", num(shards));
-		json_object_set_new(o, "rx_bytes", num(st.rx_bytes));
-		json_object_set_new(o, "tx_bytes", num(st.tx_bytes));
-		json_object_set_new(o, "calls", num(st.calls));
-		json_object_set_new(o, "share", json_real(total ? (double)st.rx_bytes / total : 0));
-		/* A seed that turned out to be named otherwise in the map is not listed twice. */
-		if (q->seed && !st.up && !st.dials && v->ready)
-			json_decref(o);
-		else
-			json_array_append_new(list, o);
-	}
-	return list;
-}
-
 static json_t *leases_json(struct vol *v)
 {
 	u32 held = 0, sweeping = 0;
@@ -103,7 +59,7 @@ static json_t *vol_json(struct vol *v)
 	json_object_set_new(o, "source", text(v->source));
 	json_object_set_new(o, "cache_dir", text(v->c->dir));
 	json_object_set_new(o, "state", json_string(!v->m ? "attached" : !v->ready ? "connecting" : "live"));
-	json_object_set_new(o, "proxies", proxies_json(v));
+	json_object_set_new(o, "proxies", health_proxies(v));
 	json_object_set_new(c, "dir", text(v->c->dir));
 	json_object_set_new(c, "objects", num(v->c->n_objects));
 	json_object_set_new(c, "present_bytes", num(v->c->fill_bytes));
@@ -238,7 +194,7 @@ static void verb_attach(void *ctx, struct ctl_req *r, json_t *args)
 	ctl_on_gone(r, attach_gone, at);
 	ms = ms < 100 ? 100 : ms > 600000 ? 600000 : ms;
 	map_want(v);
-	vol_when_ready(v, io_now(ag->io) + ms * 1000000ull, attach_done, at);
+	vol_when_connected(v, io_now(ag->io) + ms * 1000000ull, attach_done, at);
 }
 
 /* ---- where ---- */
@@ -525,38 +481,6 @@ static void verb_abort(void *ctx, struct ctl_req *r, json_t *args)
 	ctl_ok(r, NULL);
 }
 
-static void check(json_t *list, const char *name, const char *state, const char *fix, char *detail)
-{
-	json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:s}", "name", name, "state", state, "detail",
-					      text(detail), "fix", fix));
-	free(detail);
-}
-
-static void check_vol(json_t *list, struct vol *v)
-{
-	u64 free_bytes, used;
-	struct list *p, *t;
-	unsigned int up = 0, all = 0;
-
-	list_for_each_safe(p, t, &v->peers) {
-		struct peer *q = container_of(p, struct peer, link);
-
-		all++;
-		up += q->hello;
-		if (!q->hello && q->last_err)
-			check(list, "proxy", "warn", "check that augurd --role proxy runs there",
-			      xasprintf("%s: %s", q->addr, strerror(-q->last_err)));
-	}
-	check(list, "volume", v->ready && up ? "ok" : "fail", v->ready && up ? "" : "start one of its proxies",
-	      xasprintf("%s: %u of %u proxies up, map version %llu", v->source, up, all,
-			(unsigned long long)(v->map ? v->map->version : 0)));
-	cache_space(v->c, &free_bytes, &used);
-	check(list, "cache", free_bytes < (256u << 20) ? "warn" : "ok", free_bytes < (256u << 20) ? "make room on its filesystem" : "",
-	      xasprintf("%s: %llu MiB free", v->c->dir, (unsigned long long)(free_bytes >> 20)));
-	if (v->failing)
-		check(list, "requests", "warn", "see the daemon's log", xasprintf("%u are being retried", v->failing));
-}
-
 static void verb_doctor(void *ctx, struct ctl_req *r, json_t *args)
 {
 	struct agent *ag = ctx;
@@ -564,12 +488,13 @@ static void verb_doctor(void *ctx, struct ctl_req *r, json_t *args)
 	struct list *p, *t;
 	int err = upcall_module_error(ag->up);
 
-	check(list, "module", err ? "fail" : "ok",
-	      err == -EPROTO ? "install the same version of augurfs-dkms and augurd, then reload the module" : err ? "modprobe augurfs" : "",
-	      xasprintf("%s", err == -EPROTO ? "speaks another interface version" : err ? "not loaded" : "loaded, same interface"));
-	check(list, "ring", "ok", "", xasprintf("%s works (%s)", ag->io->ops->name, ag->io->why));
+	health_add(list, "module", err ? "fail" : "ok",
+		   err == -EPROTO ? "install the same version of augurfs-dkms and augurd, then reload the module" :
+		   err ? "modprobe augurfs" : "",
+		   xasprintf("%s", err == -EPROTO ? "speaks another interface version" : err ? "not loaded" : "loaded, same interface"));
+	health_add(list, "ring", "ok", "", xasprintf("%s works (%s)", ag->io->ops->name, ag->io->why));
 	list_for_each_safe(p, t, &ag->vols)
-		check_vol(list, container_of(p, struct vol, link));
+		health_check(list, container_of(p, struct vol, link));
 	ctl_ok(r, json_pack("{s:o}", "checks", list));
 }
 

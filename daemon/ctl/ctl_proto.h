@@ -10,11 +10,13 @@
  *
  * Verbs of an agent:
  *   status   {} -> {role, pid, version, uptime_s, mounts: [{id, source, cache, state, proxies: [{id,
- *            addr, up, rtt_ms, shards, rx_bytes, tx_bytes, share}], cache: {objects, present_bytes,
- *            free_bytes}, history: {accepted, dropped, rows}, pending, map_version}]}
+ *            addr, state: up | connecting | down, up, error, rtt_ms, shards, rx_bytes, tx_bytes, share}],
+ *            cache: {objects, present_bytes, free_bytes}, history: {accepted, dropped, rows}, pending,
+ *            map_version}]}; proxies: those of the map once each, the source's before there is one;
+ *            connecting: no attempt has ended yet; error: of one that is down; rtt_ms: 0 if never known
  *   attach   {source, cache, timeout_ms} -> {cache, volume_id}: prepares the cache directory (creates
- *            root/ and .augur/, stamps the root), dials the proxies; everything that can be wrong with
- *            a mount is said here.  Idempotent.
+ *            root/ and .augur/, stamps the root), dials the proxies and waits a little for the first
+ *            attempt with each; everything that can be wrong with a mount is said here.  Idempotent.
  *   where    {path: absolute, in a mount} -> {oid, version, pu, shard, proxy, addr, state, ino}
  *            state: present | partial | absent (a directory: present when it is populated);
  *            ino: 64 bits in a signed number

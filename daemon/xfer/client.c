@@ -93,6 +93,7 @@ static void link_retire(struct client_link *l)
 		p->cur = NULL;
 		p->state = PEER_IDLE;
 		p->stats.up = false;
+		p->stats.err = -ESHUTDOWN;
 		if (!p->freed && p->cfg.down)
 			p->cfg.down(p->cfg.ctx, p, -ESHUTDOWN);
 	}
@@ -175,6 +176,7 @@ static void client_down(struct xfer_conn *conn, int err)
 		log_notice("event=xfer_down peer=%s error=%d", p->cfg.addr, err);
 		p->state = PEER_IDLE;
 		p->stats.up = false;
+		p->stats.err = err;
 		p->stats.errors++;
 		if (p->cfg.down)
 			p->cfg.down(p->cfg.ctx, p, err);

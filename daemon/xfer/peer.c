@@ -67,6 +67,7 @@ void peer_dial_failed(struct xfer_peer *p, int err)
 	p->failures++;
 	p->stats.errors++;
 	p->last_err = dial_errno(err);
+	p->stats.err = p->last_err;
 	p->retry_ns = io_now(p->io) + backoff(p);
 	if (p->failures == 1)
 		log_warn("event=xfer_dial_failed peer=%s error=%d note=\"%s\"", p->cfg.addr, err, strerror(-err));
@@ -76,6 +77,8 @@ void peer_dial_failed(struct xfer_peer *p, int err)
 	p->io->ops->cancel(p->io, &p->connect);
 	p->io->ops->cancel(p->io, &p->lookup.op);
 	client_fail_waiting(p, p->last_err);
+	if (p->cfg.failed && !p->freed)
+		p->cfg.failed(p->cfg.ctx, p, p->last_err);
 }
 
 /* ---- connect ---- */
@@ -194,6 +197,12 @@ void peer_dial(struct xfer_peer *p)
 	addr_lookup_start(p->io, &p->lookup);
 }
 
+void xfer_peer_connect(struct xfer_peer *p)
+{
+	if (!p->freed && p->state == PEER_IDLE && !p->want_dial && io_now(p->io) >= p->retry_ns)
+		peer_dial(p);
+}
+
 /* ---- HELLO ---- */
 
 static void hello_refused(struct client_link *l, int status)
@@ -240,6 +249,7 @@ int peer_hello_frame(struct client_link *l, const struct wire_hdr *h, struct xfe
 	p->failures = 0;
 	p->refusal = 0;
 	p->stats.up = true;
+	p->stats.err = 0;
 	p->io->ops->cancel(p->io, &p->dial_timer);
 	log_info("event=xfer_up peer=%s rtt_us=%llu", p->cfg.addr, (unsigned long long)p->hello_rtt_ns / 1000);
 	client_send_waiting(p);
@@ -277,6 +287,7 @@ struct xfer_peer *xfer_peer_new(struct io *io, const struct xfer_peer_cfg *cfg)
 		log_err("event=bad_address addr=\"%s\" note=\"want HOST:PORT or [V6]:PORT\"",
 			log_esc(cfg->addr, strlen(cfg->addr)));
 		p->last_err = -EINVAL;
+		p->stats.err = -EINVAL;
 		p->retry_ns = UINT64_MAX;
 	}
 	return p;
@@ -307,6 +318,7 @@ void xfer_peer_free(struct xfer_peer *p)
 void xfer_peer_stats(const struct xfer_peer *p, struct xfer_stats *st)
 {
 	*st = p->stats;
+	st->dialling = p->want_dial || (p->state != PEER_IDLE && p->state != PEER_UP);
 	st->rtt_ns = p->hello_rtt_ns;
 	if (st->up && p->cur) {
 		u64 rtt = sock_rtt_ns(p->cur->conn->fd);

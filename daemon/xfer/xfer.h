@@ -57,6 +57,8 @@ struct xfer_peer_cfg {
 	void		(*down)(void *ctx, struct xfer_peer *p, int err);
 	/* The peer answered HELLO with an error: it will say so again. May be NULL. */
 	void		(*refused)(void *ctx, struct xfer_peer *p, int status);
+	/* A dial has ended without a connection (after refused(), if that is why). May be NULL. */
+	void		(*failed)(void *ctx, struct xfer_peer *p, int err);
 	void		*ctx;
 	u64		features;		/* WIRE_F_* offered; 0: XFER_FEATURES */
 	u64		connect_timeout_ns;	/* of one dial with its HELLO; 0: 5 s */
@@ -68,6 +70,8 @@ struct xfer_peer_cfg {
 struct xfer_peer *xfer_peer_new(struct io *io, const struct xfer_peer_cfg *cfg);
 /* GOODBYE, closes; done(-ECANCELED) of its calls comes in the next steps, no other callback. */
 void xfer_peer_free(struct xfer_peer *p);
+/* Dials, if it is neither up nor being dialled nor backing off: nobody has to ask it something for that. */
+void xfer_peer_connect(struct xfer_peer *p);
 /*
  * Takes over c->req (start with wire_out_init and fill).  Never completes before it returns.
  * Dials if need be; while the last dial's failure is fresh (back-off of 0.1 to 2 s) the call
@@ -77,7 +81,12 @@ void xfer_peer_free(struct xfer_peer *p);
 void xfer_call(struct xfer_peer *p, struct xfer_call *c, u16 type);
 /* done(-ECANCELED) follows in a later step, unless done was called already (then: nothing). */
 void xfer_call_cancel(struct xfer_call *c);
-struct xfer_stats { u64 rx_bytes, tx_bytes, rx_frames, tx_frames, calls, errors, dials; u64 rtt_ns; bool up; };
+struct xfer_stats {
+	u64	rx_bytes, tx_bytes, rx_frames, tx_frames, calls, errors, dials, rtt_ns;
+	/* of a peer; neither: not up, and nobody dials it now */
+	bool	up, dialling;
+	int	err;	/* why it is not up: how the last dial or connection ended; 0: up, or no dial has ended yet */
+};
 void xfer_peer_stats(const struct xfer_peer *p, struct xfer_stats *st);
 const char *xfer_peer_addr(const struct xfer_peer *p);
 u64 xfer_peer_features(const struct xfer_peer *p);	/* agreed with the peer; 0 while down */

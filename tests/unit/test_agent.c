@@ -2,7 +2,10 @@
 /*
  * The agent between a fake kernel and two real proxies on loopback: names and bytes arrive,
  * what was fetched ahead is granted and ended, changes at the origin are switched in, a proxy
- * that goes and comes is waited for, and lost rows of the index are found again.  Needs root.
+ * that goes and comes is waited for, and lost rows of the index are found again; what is said
+ * of proxies that are up, down or being dialled.  Needs root.
+ *
+ * long file: one volume through its life, one test after another.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -492,6 +495,127 @@ static void nothing_leaks(void **state)
 	detach();
 }
 
+/* ---- proxies and what is said of them: volumes of their own ---- */
+
+static struct vol *w;
+static int w_ok;
+
+static const char *state_of(const char *id)
+{
+	static char state[16];
+	json_t *list = health_proxies(w), *p;
+	size_t i;
+
+	state[0] = 0;
+	json_array_foreach(list, i, p)
+		if (!strcmp(json_string_value(json_object_get(p, "id")), id))
+			snprintf(state, sizeof(state), "%s", json_string_value(json_object_get(p, "state")));
+	if (json_array_size(list) != 2)
+		snprintf(state, sizeof(state), "%zu told", json_array_size(list));
+	json_decref(list);
+	return state;
+}
+
+/* The doctor's line of that name that has the words. */
+static bool doctor_says(const char *name, const char *state, const char *words)
+{
+	json_t *list = json_array(), *c;
+	bool said = false;
+	size_t i;
+
+	health_check(list, w);
+	json_array_foreach(list, i, c)
+		said |= !strcmp(json_string_value(json_object_get(c, "name")), name) &&
+			!strcmp(json_string_value(json_object_get(c, "state")), state) &&
+			strstr(json_string_value(json_object_get(c, "detail")), words);
+	json_decref(list);
+	return said;
+}
+
+static void w_new(const char *source)
+{
+	static int n;
+	enum ctl_error cause;
+	char *dir = at("w%d", n++);
+
+	assert_int_equal(mkdir(dir, 0755), 0);
+	assert_int_equal(vol_new(&ag, source, dir, &w, &cause), 0);
+	w_ok = 0;
+	vol_when_connected(w, io_now(io) + 20000000000ull, ready, &w_ok);
+}
+
+/* Who attaches again is shown how it is now. */
+static bool up_when_attached_again(const char *id)
+{
+	w_ok = 0;
+	vol_when_connected(w, io_now(io) + 20000000000ull, ready, &w_ok);
+	assert_true(until(10000, w_ok));
+	return !strcmp(state_of(id), "up");
+}
+
+static void w_close(void)
+{
+	bool done = false;
+
+	vol_close(w, closed, &done);
+	assert_true(until(10000, done));
+}
+
+/* Seeds that the map names otherwise are the same proxies; all of them are up when attach answers. */
+static void each_proxy_is_told_once(void **state)
+{
+	struct meta_proxy mp = { .id = "p2", .addr = "10.9.0.2:7433" };
+	struct peer p = { .addr = "10.9.0.2" };
+
+	w_new("127.0.0.1:17501,localhost:17502:/vol");
+	assert_true(until(10000, w_ok));
+	assert_int_equal(w_ok, 1);
+	assert_string_equal(state_of("p1"), "up");
+	assert_string_equal(state_of("p2"), "up");
+	assert_true(doctor_says("volume", "ok", ": 2 of 2 proxies up, map"));
+	w_close();
+	/* The usual port need not be said. */
+	assert_true(peer_is(&p, &mp));
+	strcpy(p.addr, "10.9.0.22");
+	assert_false(peer_is(&p, &mp));
+	strcpy(p.addr, "10.9.0.2:17433");
+	assert_false(peer_is(&p, &mp));
+}
+
+/* A refused connection is an answer, and attach waits for it. */
+static void a_dead_proxy_is_down(void **state)
+{
+	kill(proxies[1], SIGKILL);
+	waitpid(proxies[1], NULL, 0);
+	w_new("127.0.0.1:17501,localhost:17502:/vol");
+	assert_true(until(10000, w_ok));
+	assert_int_equal(w_ok, 1);
+	assert_string_equal(state_of("p1"), "up");
+	assert_string_equal(state_of("p2"), "down");
+	assert_true(doctor_says("proxy", "warn", "p2 (127.0.0.1:17502): "));
+	assert_true(doctor_says("volume", "ok", ": 1 of 2 proxies up, map"));
+	run_proxy(1);
+	assert_true(until(20000, up_when_attached_again("p2")));
+	w_close();
+}
+
+/* One that says nothing is being connected to until its time is up, and down then; attach does not wait for that. */
+static void a_silent_proxy_is_connecting(void **state)
+{
+	kill(proxies[1], SIGSTOP);
+	w_new("127.0.0.1:17501,localhost:17502:/vol");
+	assert_true(until(10000, w->map));
+	assert_string_equal(state_of("p2"), "connecting");
+	assert_true(doctor_says("volume", "ok", ": 1 of 2 proxies up, 1 connecting, map"));
+	assert_true(until(10000, w_ok));
+	assert_int_equal(w_ok, 1);
+	assert_true(until(20000, !strcmp(state_of("p2"), "down")));
+	assert_true(doctor_says("proxy", "warn", "p2 (127.0.0.1:17502): "));
+	kill(proxies[1], SIGCONT);
+	assert_true(until(20000, up_when_attached_again("p2")));
+	w_close();
+}
+
 static int group_setup(void **state)
 {
 	make_origin();
@@ -515,6 +639,8 @@ int main(void)
 		cmocka_unit_test(a_large_file_in_order), cmocka_unit_test(claims_settle), cmocka_unit_test(leases_are_had),
 		cmocka_unit_test(changes_are_told), cmocka_unit_test(names_go_and_change),
 		cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(lost_rows_are_found), cmocka_unit_test(nothing_leaks),
+		cmocka_unit_test(each_proxy_is_told_once), cmocka_unit_test(a_dead_proxy_is_down),
+		cmocka_unit_test(a_silent_proxy_is_connecting),
 	};
 	int failed;
 

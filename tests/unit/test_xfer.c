@@ -202,6 +202,67 @@ static void test_goodbye_and_redial(void **st)
 	srv_stop(&s);
 }
 
+static struct xfer_stats stats_of(const struct xfer_peer *p)
+{
+	struct xfer_stats st;
+
+	xfer_peer_stats(p, &st);
+	return st;
+}
+
+/* Steps until a dial has ended, well or not. */
+static void dial_over(struct xfer_peer *p)
+{
+	u64 end = io_now(io) + 5 * SEC;
+
+	while (stats_of(p).dialling && io_now(io) < end)
+		run_ms(2);
+	assert_false(stats_of(p).dialling);
+}
+
+/* A dial that nobody's call needs, and what is known of a peer meanwhile and after. */
+static void test_connect(void **st)
+{
+	struct srv s;
+	struct xfer_peer *p;
+
+	srv_start(&s, 0);
+	p = dial(s.addr);
+	assert_false(stats_of(p).up || stats_of(p).dialling || stats_of(p).err);
+	xfer_peer_connect(p);
+	assert_true(stats_of(p).dialling);
+	assert_int_equal(stats_of(p).err, 0);
+	xfer_peer_connect(p);
+	dial_over(p);
+	assert_true(stats_of(p).up);
+	assert_int_equal(stats_of(p).err, 0);
+	xfer_peer_connect(p);
+	assert_int_equal(stats_of(p).dials, 1);
+	srv_stop(&s);
+	assert_false(stats_of(p).up);
+	assert_int_not_equal(stats_of(p).err, 0);
+	assert_int_equal(dial_fails, 0);	/* that was a connection */
+	peer_stop(p);
+
+	p = dial("127.0.0.1:1");
+	xfer_peer_connect(p);
+	assert_int_equal(dial_fails, 0);
+	dial_over(p);
+	assert_int_equal(dial_fails, 1);
+	assert_int_equal(stats_of(p).err, -EHOSTUNREACH);
+	peer_stop(p);
+
+	srv_start(&s, 0);
+	s.refuse = -EACCES;
+	p = dial(s.addr);
+	xfer_peer_connect(p);
+	dial_over(p);
+	assert_int_equal(dial_fails, 1);
+	assert_int_equal(stats_of(p).err, -EACCES);
+	peer_stop(p);
+	srv_stop(&s);
+}
+
 /* ---- tests: calls that end badly, each once ---- */
 
 static void test_unreachable_fails_fast(void **st)
@@ -394,6 +455,7 @@ int main(void)
 		cmocka_unit_test(test_back_pressure),
 		cmocka_unit_test(test_buffer_outlives),
 		cmocka_unit_test(test_goodbye_and_redial),
+		cmocka_unit_test(test_connect),
 		cmocka_unit_test(test_unreachable_fails_fast),
 		cmocka_unit_test(test_bad_address),
 		cmocka_unit_test(test_refused),

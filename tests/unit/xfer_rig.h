@@ -197,7 +197,7 @@ static void srv_stop(struct srv *s)
 
 /* ---- a client ---- */
 
-static int hellos, downs, last_down;
+static int hellos, downs, last_down, dial_fails;
 
 static int cl_hello(void *ctx, struct xfer_peer *p, struct wire_in body)
 {
@@ -211,14 +211,19 @@ static void cl_down(void *ctx, struct xfer_peer *p, int err)
 	last_down = err;
 }
 
+static void cl_failed(void *ctx, struct xfer_peer *p, int err)
+{
+	dial_fails++;
+}
+
 static struct xfer_peer *dial_with(const char *addr, u64 features, u64 connect_ns, u64 call_ns)
 {
 	struct xfer_peer_cfg cfg = {
 		.addr = addr, .volume = "/v", .peer_id = "t", .role = WIRE_ROLE_AGENT, .hello = cl_hello,
-		.down = cl_down, .features = features, .connect_timeout_ns = connect_ns, .call_timeout_ns = call_ns,
+		.down = cl_down, .failed = cl_failed, .features = features, .connect_timeout_ns = connect_ns, .call_timeout_ns = call_ns,
 	};
 
-	hellos = downs = last_down = 0;
+	hellos = downs = last_down = dial_fails = 0;
 	return xfer_peer_new(io, &cfg);
 }
 

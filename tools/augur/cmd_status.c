@@ -11,7 +11,7 @@
 
 struct health {
 	const char	*state;		/* ONLINE, DEGRADED, FAILED */
-	char		status[256];	/* what is wrong; "" if nothing */
+	char		status[256];	/* what is wrong or not done yet; "" if nothing */
 	const char	*action;
 	const char	*see;
 };
@@ -23,23 +23,43 @@ static void degrade(struct health *h, const char *state, const char *action, con
 	h->see = see;
 }
 
+/* up, down, or connecting: then no attempt to reach it has ended yet, and nothing is wrong. */
+static const char *proxy_state(json_t *p)
+{
+	return json_str(p, "state", json_bool(p, "up", true) ? "up" : "down");
+}
+
 static void judge_proxies(struct health *h, json_t *dm)
 {
 	json_t *list = json_object_get(dm, "proxies"), *p;
-	size_t i, up = 0, n = json_array_size(list);
-	const char *down = "";
+	size_t i, up = 0, n_down = 0, n = json_array_size(list);
+	const char *down = "", *waited = "";
+	char more[48] = "";
 
 	json_array_foreach(list, i, p) {
-		if (json_bool(p, "up", true))
+		const char *s = proxy_state(p), *id = json_str(p, "id", "?");
+
+		if (!strcmp(s, "up")) {
 			up++;
-		else
-			down = json_str(p, "id", "?");
+		} else if (!strcmp(s, "connecting")) {
+			waited = id;
+		} else {
+			n_down++;
+			down = id;
+		}
 	}
 	if (up == n)
 		return;
-	snprintf(h->status, sizeof(h->status), up ? "proxy %.64s does not answer; %zu of %zu do." :
-		 "no proxy answers (%.64s and all others); absent bytes cannot be fetched. (%zu of %zu)",
-		 printable(down), up, n);
+	if (!n_down) {
+		snprintf(h->status, sizeof(h->status), "connecting to proxy %.64s; %zu of %zu are up.",
+			 printable(waited), up, n);
+		return;
+	}
+	if (up + n_down < n)
+		snprintf(more, sizeof(more), " (%zu still connecting)", n - up - n_down);
+	snprintf(h->status, sizeof(h->status), n_down < n ? "proxy %.64s does not answer; %zu of %zu do%s." :
+		 "no proxy answers (%.64s and all others); absent bytes cannot be fetched. (%zu of %zu)%s",
+		 printable(down), up, n, more);
 	degrade(h, "DEGRADED", "check that augurd --role proxy runs there: 'augur doctor'.", "augur-doctor(8)");
 }
 
@@ -104,8 +124,10 @@ static void print_proxies(json_t *dm)
 
 		snprintf(s, sizeof(s), "%.0f%%", json_number_value(share) * 100);
 		snprintf(r, sizeof(r), "%.1f ms", json_number_value(rtt));
+		if (json_number_value(rtt) <= 0)
+			rtt = NULL;	/* never measured */
 		table_row(t, (const char *const[]){
-			printable(json_str(p, "id", "?")), json_bool(p, "up", false) ? "up" : "down",
+			printable(json_str(p, "id", "?")), printable(proxy_state(p)),
 			str_of("%lld", json_int(p, "shards", 0)), json_is_number(share) ? s : "-",
 			json_is_number(rtt) ? r : "-",
 			human_bytes((unsigned long long)json_int(p, "rx_bytes", 0)),
