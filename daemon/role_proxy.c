@@ -79,7 +79,8 @@ static void on_joined(void *ctx, int status, const struct meta_volume *mv)
 	role_ready(p->cfg);
 }
 
-static void scan_done(void *ctx, int status, u8 (*split)[AUGUR_OID_LEN], u32 nsplit, const u64 weight[META_SLOTS])
+static void scan_done(void *ctx, int status, u8 (*split)[AUGUR_OID_LEN], u32 nsplit,
+		      const struct meta_weight weight[META_SLOTS])
 {
 	struct proxy_vol *vol = ctx;
 

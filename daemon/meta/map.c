@@ -73,46 +73,78 @@ struct meta_map *meta_map_deal(u64 version, u64 seed, u32 nshards, const struct 
 	return m;
 }
 
-struct shard_load {
-	u64	bytes;
-	u32	shard;
+/* A shard's or a proxy's part of the volume, of 2^32, by each measure. */
+struct load {
+	u64	bytes, entries;
+	u32	shard, count;		/* which; how many */
 };
 
-static int shard_load_cmp(const void *a, const void *b)
+static u64 load_larger(const struct load *l)
 {
-	const struct shard_load *x = a, *y = b;
+	return max(l->bytes, l->entries);
+}
 
-	if (x->bytes != y->bytes)
-		return x->bytes > y->bytes ? -1 : 1;
+static int load_cmp(const void *a, const void *b)
+{
+	const struct load *x = a, *y = b;
+
+	if (load_larger(x) != load_larger(y))
+		return load_larger(x) > load_larger(y) ? -1 : 1;
 	return x->shard < y->shard ? -1 : x->shard > y->shard;
 }
 
-/*
- * Heaviest shard first to the proxy that has least: with the sizes of the first scan this
- * keeps the shares even for any seed, where counting shards alone leaves them to chance.
- */
-void meta_map_balance(struct meta_map *m, const u64 weight[META_SLOTS])
+static u64 part_of(u64 n, u64 total)
 {
-	struct shard_load *load = xcalloc(m->nshards, sizeof(*load));
-	u64 sum[META_PROXIES_MAX] = { 0 };
-	u32 count[META_PROXIES_MAX] = { 0 };
+	return total ? (u64)(((unsigned __int128)n << 32) / total) : 0;
+}
 
-	for (u32 i = 0; i < m->nshards; i++)
-		load[i].shard = i;
-	for (u32 i = 0; i < META_SLOTS; i++)
-		load[m->slot_shard[i]].bytes += weight[i];
-	qsort(load, m->nshards, sizeof(*load), shard_load_cmp);
-	for (u32 i = 0; i < m->nshards; i++) {
-		u32 best = 0;
+/* Is the shard better put to a than to b? Empty ones may be filled tomorrow, and go by number. */
+static bool load_prefer(const struct load *a, const struct load *b, const struct load *shard)
+{
+	u64 x = max(a->bytes + shard->bytes, a->entries + shard->entries);
+	u64 y = max(b->bytes + shard->bytes, b->entries + shard->entries);
 
-		for (u32 p = 1; p < m->nproxies; p++)
-			if (sum[p] < sum[best] || (sum[p] == sum[best] && count[p] < count[best]))
-				best = p;
-		sum[best] += load[i].bytes;
-		count[best]++;
-		m->shards[load[i].shard].proxy = best;
+	if (load_larger(shard) && x != y)
+		return x < y;
+	x = a->bytes + a->entries;
+	y = b->bytes + b->entries;
+	if (load_larger(shard) && x != y)
+		return x < y;
+	return a->count < b->count;
+}
+
+/*
+ * Heaviest shard first, to the proxy whose larger part it leaves smallest.  Two measures, as a
+ * small object costs its owner what some 64 KiB of a large one do: by bytes alone one large file
+ * may be all that a proxy owns; by a sum of both the small ones may all lie where a large one is
+ * not.  Counting shards alone leaves the shares to the seed.  (decision 0006)
+ */
+void meta_map_balance(struct meta_map *m, const struct meta_weight weight[META_SLOTS])
+{
+	struct load *shard = xcalloc(m->nshards, sizeof(*shard)), proxy[META_PROXIES_MAX] = { { 0 } };
+	u64 bytes = 0, entries = 0;
+
+	for (u32 i = 0; i < META_SLOTS; i++) {
+		shard[m->slot_shard[i]].bytes += weight[i].bytes;
+		shard[m->slot_shard[i]].entries += weight[i].entries;
+		bytes += weight[i].bytes;
+		entries += weight[i].entries;
 	}
-	free(load);
+	for (u32 i = 0; i < m->nshards; i++)
+		shard[i] = (struct load){ part_of(shard[i].bytes, bytes), part_of(shard[i].entries, entries), i, 1 };
+	qsort(shard, m->nshards, sizeof(*shard), load_cmp);
+	for (u32 i = 0; i < m->nshards; i++) {
+		struct load *p = &proxy[0];
+
+		for (u32 k = 1; k < m->nproxies; k++)
+			if (load_prefer(&proxy[k], p, &shard[i]))
+				p = &proxy[k];
+		p->bytes += shard[i].bytes;
+		p->entries += shard[i].entries;
+		p->count++;
+		m->shards[shard[i].shard].proxy = p - proxy;
+	}
+	free(shard);
 }
 
 /* ---- wire form ---- */

@@ -24,6 +24,9 @@ enum { META_P_UP = 1, META_P_DOWN = 2, META_P_DRAINING = 3 };
 
 struct meta_shard { u64 epoch; u16 proxy; };			/* index into proxies */
 
+/* What a slot holds: what its owner sends, and what it is asked for. */
+struct meta_weight { u64 bytes, entries; };
+
 /* The map: slot -> shard -> proxy.  Immutable once published, reference counted. */
 struct meta_map {
 	unsigned int	refs;
@@ -41,8 +44,8 @@ void meta_map_put(struct meta_map *m);
 struct meta_map *meta_map_deal(u64 version, u64 seed, u32 nshards, const struct meta_proxy *p, u32 n);
 /* Wire form (MAP answer) both ways; decode checks every index. */
 struct wire_out; struct wire_in;
-/* Deals the shards again by the weight of their slots (bytes and files, scan.c), heaviest first; before publishing only. */
-void meta_map_balance(struct meta_map *m, const u64 weight[META_SLOTS]);
+/* Deals the shards again by the weight of their slots, evenly by both measures; before publishing only. */
+void meta_map_balance(struct meta_map *m, const struct meta_weight weight[META_SLOTS]);
 int meta_map_proxy_index(const struct meta_map *m, const char *id);	/* or -ENOENT */
 void meta_map_encode(const struct meta_map *m, struct wire_out *w);
 int meta_map_decode(struct wire_in in, struct meta_map **out);
@@ -104,7 +107,7 @@ struct meta *meta_sqlite_new(struct meta_db *db, const struct meta_store_cfg *cf
 struct meta *meta_mem_new(struct io *io, const struct meta_store_cfg *cfg);
 /* Result of the scan: the directories to split and the weight of each slot. */
 void meta_store_scanned(struct meta *m, int status, u8 (*split)[AUGUR_OID_LEN], u32 nsplit,
-			const u64 weight[META_SLOTS]);
+			const struct meta_weight weight[META_SLOTS]);
 /* The volume's identity as stored: for the scan, which needs oids.  NULL before the first join. */
 const struct meta_volume *meta_store_volume(const struct meta *m);
 

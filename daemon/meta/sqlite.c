@@ -18,6 +18,7 @@ static const char schema[] =
 	" volume TEXT PRIMARY KEY REFERENCES volume(name), version INTEGER NOT NULL,"
 	" body BLOB NOT NULL) STRICT;";
 #define SCHEMA_VERSION 1
+#define WEIGHT_LEN	(META_SLOTS * 16)	/* of each slot bytes and entries, little endian */
 
 struct meta_db {
 	struct io	*io;
@@ -56,7 +57,7 @@ struct save_job {
 	u8		id[16], key[META_KEY_LEN], root[AUGUR_OID_LEN];
 	u8		*split;
 	size_t		split_len;
-	u8		*weight;	/* little endian, or NULL */
+	u8		*weight;	/* WEIGHT_LEN, or NULL */
 	/* map row */
 	u64		version;
 	struct wire_out	body;
@@ -100,7 +101,7 @@ static int save_volume_fn(sqlite3 *sq, struct db_job *job)
 	sqlite3_bind_blob(st, 4, j->root, sizeof(j->root), SQLITE_STATIC);
 	sqlite3_bind_blob(st, 5, j->split ? j->split : (u8 *)"", j->split_len, SQLITE_STATIC);
 	if (j->weight)
-		sqlite3_bind_blob(st, 6, j->weight, META_SLOTS * 8, SQLITE_STATIC);
+		sqlite3_bind_blob(st, 6, j->weight, WEIGHT_LEN, SQLITE_STATIC);
 	return step_done(sq, st);
 }
 
@@ -145,12 +146,11 @@ static void sqlite_save_volume(struct store *s, store_saved_fn *fn, void *arg)
 	j->split_len = (size_t)s->vol.nsplit * AUGUR_OID_LEN;
 	j->split = j->split_len ? xmemdup(s->vol.split, j->split_len) : NULL;
 	if (s->scanned) {
-		u64 v;
-
-		j->weight = xmalloc(META_SLOTS * 8);
+		j->weight = xmalloc(WEIGHT_LEN);
 		for (u32 i = 0; i < META_SLOTS; i++) {
-			v = cpu_to_le64(s->weight[i]);
-			memcpy(j->weight + 8 * i, &v, 8);
+			u64 v[2] = { cpu_to_le64(s->weight[i].bytes), cpu_to_le64(s->weight[i].entries) };
+
+			memcpy(j->weight + i * sizeof(v), v, sizeof(v));
 		}
 	}
 	j->job.fn = save_volume_fn;
@@ -205,13 +205,14 @@ static int load_volume_row(struct store *s, sqlite3_stmt *st)
 	s->vol.nsplit = split / AUGUR_OID_LEN;
 	if (split)
 		s->vol.split = xmemdup(sqlite3_column_blob(st, 3), split);
-	if (weight == META_SLOTS * 8) {
+	/* Of another length: of a version that weighed otherwise; a new deal goes by number. */
+	if (weight == WEIGHT_LEN) {
 		const u8 *p = sqlite3_column_blob(st, 4);
-		u64 v;
+		u64 v[2];
 
 		for (u32 i = 0; i < META_SLOTS; i++) {
-			memcpy(&v, p + 8 * i, 8);
-			s->weight[i] = le64_to_cpu(v);
+			memcpy(v, p + i * sizeof(v), sizeof(v));
+			s->weight[i] = (struct meta_weight){ le64_to_cpu(v[0]), le64_to_cpu(v[1]) };
 		}
 		s->scanned = true;
 	}

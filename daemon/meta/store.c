@@ -193,7 +193,7 @@ static void volume_ready(struct store *s, void *arg, int res)
 }
 
 void meta_store_scanned(struct meta *m, int status, u8 (*split)[AUGUR_OID_LEN], u32 nsplit,
-			const u64 weight[META_SLOTS])
+			const struct meta_weight weight[META_SLOTS])
 {
 	struct store *s = to_store(m);
 

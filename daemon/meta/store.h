@@ -54,7 +54,7 @@ struct store {
 	bool		have_vol;	/* identity exists and is durable */
 	bool		creating;	/* being made durable, or scanned */
 	bool		scanned;
-	u64		weight[META_SLOTS];
+	struct meta_weight weight[META_SLOTS];
 
 	struct store_member member[META_PROXIES_MAX];
 	u32		nmember;

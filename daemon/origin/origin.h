@@ -175,7 +175,7 @@ u32 origin_shards_owned(const struct origin *o);
 /* ---- scan.c ---- */
 /* Measures the whole tree on workers; done on the loop thread. For meta_store_scanned(). */
 typedef void origin_scan_fn(void *ctx, int status, u8 (*split)[AUGUR_OID_LEN], u32 nsplit,
-			    const u64 weight[META_SLOTS]);
+			    const struct meta_weight weight[META_SLOTS]);
 void origin_scan(struct origin *o, const u8 volume_id[16], origin_scan_fn *fn, void *ctx);
 
 #endif

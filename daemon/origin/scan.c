@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The first look at a volume: how many bytes and entries each directory holds.  Directories
- * with more than a twentieth of either are split by name hash (CONTRACTS 1), and the bytes of
- * each slot let the store deal the shards evenly.  One worker job, once in a volume's life.
+ * with more than a twentieth of either are split by name hash (CONTRACTS 1), and what each slot
+ * holds lets the store deal the shards evenly.  One worker job, once in a volume's life.
  */
 #include <dirent.h>
 #include <stdatomic.h>
@@ -22,7 +22,7 @@
 
 struct scan_dir {
 	struct origin_loc loc;
-	u64	bytes, entries;
+	u64	bytes, entries, here;	/* here: entries that count at its slot */
 };
 
 struct scan {
@@ -37,7 +37,7 @@ struct scan {
 	struct scan_dir	*big;		/* may become more than a share */
 	size_t		nbig, big_cap;
 	u64		bytes, entries, dirs, skipped;
-	u64		weight[META_SLOTS], count[META_SLOTS];
+	struct meta_weight weight[META_SLOTS];
 	u8		(*split)[AUGUR_OID_LEN];
 	u32		nsplit;
 	time_t		last;
@@ -112,10 +112,14 @@ static void scan_entry(struct scan *s, int dir_fd, struct scan_dir *d, const cha
 		fd = origin_open_name(dir_fd, name);
 		if (fd < 0)
 			return;
-		if (!origin_loc_of(&s->ex, fd, &loc) && S_ISDIR(st.st_mode))
-			todo_add(s, &loc);
-		else if (!S_ISDIR(st.st_mode))
-			s->weight[place_pu_dir(loc.oid) - 1] += st.st_size / st.st_nlink;
+		if (!origin_loc_of(&s->ex, fd, &loc)) {
+			pu = place_pu_dir(loc.oid);
+			s->weight[pu - 1].entries++;
+			if (S_ISDIR(st.st_mode))
+				todo_add(s, &loc);
+			else
+				s->weight[pu - 1].bytes += st.st_size / st.st_nlink;
+		}
 		close(fd);
 		d->entries++;
 		return;
@@ -123,8 +127,9 @@ static void scan_entry(struct scan *s, int dir_fd, struct scan_dir *d, const cha
 	if (!S_ISREG(st.st_mode))
 		st.st_size = 0;
 	pu = by_name ? place_pu_name(d->loc.oid, name, strlen(name)) : place_pu_dir(d->loc.oid);
-	s->weight[pu - 1] += st.st_size;
-	s->count[pu - 1]++;
+	s->weight[pu - 1].bytes += st.st_size;
+	s->weight[pu - 1].entries++;
+	d->here++;
 	d->entries++;
 	d->bytes += st.st_size;
 }
@@ -165,27 +170,15 @@ static void scan_split(struct scan *s)
 	s->split = xcalloc(s->nbig, sizeof(*s->split));
 	for (size_t i = 0; i < s->nbig; i++) {
 		struct scan_dir again = { .loc = s->big[i].loc };
-		u32 slot = place_pu_dir(again.loc.oid) - 1;
+		struct meta_weight *w = &s->weight[place_pu_dir(again.loc.oid) - 1];
 
 		memcpy(s->split[s->nsplit++], again.loc.oid, AUGUR_OID_LEN);
-		s->weight[slot] -= min(s->weight[slot], s->big[i].bytes);
-		s->count[slot] -= min(s->count[slot], s->big[i].entries);
+		w->bytes -= min(w->bytes, s->big[i].bytes);
+		w->entries -= min(w->entries, s->big[i].here);
 		scan_dir(s, &again, true);
 	}
 	if (s->nsplit)
 		qsort(s->split, s->nsplit, AUGUR_OID_LEN, oid_cmp);
-}
-
-/*
- * A file costs its owner bytes and questions.  By bytes alone one large file would be all that
- * a proxy owns; so each file weighs half the mean size more than its bytes.
- */
-static void scan_weigh(struct scan *s)
-{
-	u64 each = s->entries ? s->bytes / s->entries / 2 : 0;
-
-	for (u32 i = 0; i < META_SLOTS; i++)
-		s->weight[i] += s->count[i] * max(each, 1ULL);
 }
 
 static int scan_run(void *arg)
@@ -206,7 +199,6 @@ static int scan_run(void *arg)
 	if (s->ntodo)
 		return -ECANCELED;
 	scan_split(s);
-	scan_weigh(s);
 	return 0;
 }
 

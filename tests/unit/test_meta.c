@@ -96,30 +96,120 @@ static void deal_refuses_nonsense(void **state)
 	assert_null(meta_map_deal(1, 1, 64, p, META_PROXIES_MAX + 1));
 }
 
-/* A twentieth in one slot, the rest anyhow: no seed gives a proxy less than two fifths. */
-static void balance_evens_bytes(void **state)
+/* What each of @n proxies has after a deal, of 1000 by bytes, by entries and by number of shards. */
+static void shares(const struct meta_map *m, const struct meta_weight *weight, u32 n, u64 (*part)[3])
 {
-	u64 weight[META_SLOTS], sum[2], total;
-	struct meta_proxy p[2];
+	u64 bytes = 0, entries = 0;
 
-	members(p, 2);
-	for (u64 seed = 0; seed < 20; seed++) {
-		struct meta_map *m = meta_map_deal(1, seed, 64, p, 2);
+	memset(part, 0, n * sizeof(*part));
+	for (u32 i = 0; i < META_SLOTS; i++) {
+		u32 p = m->shards[m->slot_shard[i]].proxy;
 
-		total = 0;
-		for (u32 i = 0; i < META_SLOTS; i++) {
-			weight[i] = i % 97 ? 0 : 1000000 + i * 37;
-			total += weight[i];
-		}
-		weight[42] = total / 20;
+		assert_in_range(p, 0, n - 1);
+		part[p][0] += weight[i].bytes;
+		part[p][1] += weight[i].entries;
+		bytes += weight[i].bytes;
+		entries += weight[i].entries;
+	}
+	for (u32 i = 0; i < m->nshards; i++)
+		part[m->shards[i].proxy][2]++;
+	for (u32 p = 0; p < n; p++) {
+		part[p][0] = bytes ? part[p][0] * 1000 / bytes : 0;
+		part[p][1] = entries ? part[p][1] * 1000 / entries : 0;
+		part[p][2] = part[p][2] * 1000 / m->nshards;
+	}
+}
+
+/* Least of all proxies over 40 seeds, by measure; @fill makes a tree. */
+static void worst_share(void (*fill)(struct meta_weight *w, u64 seed), u32 n, u64 worst[3])
+{
+	struct meta_weight weight[META_SLOTS];
+	struct meta_proxy p[META_PROXIES_MAX];
+	u64 part[META_PROXIES_MAX][3];
+
+	members(p, n);
+	worst[0] = worst[1] = worst[2] = 1000;
+	for (u64 seed = 0; seed < 40; seed++) {
+		struct meta_map *m = meta_map_deal(1, seed, 64, p, n);
+
+		memset(weight, 0, sizeof(weight));
+		fill(weight, seed);
 		meta_map_balance(m, weight);
-		sum[0] = sum[1] = 0;
-		for (u32 i = 0; i < META_SLOTS; i++)
-			sum[m->shards[m->slot_shard[i]].proxy] += weight[i];
-		assert_true(sum[0] * 5 >= (sum[0] + sum[1]) * 2);
-		assert_true(sum[1] * 5 >= (sum[0] + sum[1]) * 2);
+		shares(m, weight, n, part);
+		for (u32 i = 0; i < n; i++)
+			for (int k = 0; k < 3; k++)
+				worst[k] = min(worst[k], part[i][k]);
 		meta_map_put(m);
 	}
+}
+
+/* Directories of ten files of 0 to 64 KiB anywhere; a sequence of its own for each seed. */
+static void many_small(struct meta_weight *w, u64 seed)
+{
+	u64 x = seed * 2654435761u + 1;
+
+	for (int d = 0; d < 90; d++) {
+		struct meta_weight *slot;
+
+		x = x * 6364136223846793005ull + 1442695040888963407ull;
+		slot = &w[(x >> 40) % META_SLOTS];
+		slot->entries += 11;
+		for (int f = 0; f < 10; f++) {
+			x = x * 6364136223846793005ull + 1442695040888963407ull;
+			slot->bytes += (x >> 48) >> (x >> 32) % 7;
+		}
+	}
+}
+
+static void one_large(struct meta_weight *w, u64 seed)
+{
+	many_small(w, seed);
+	w[seed * 97 % META_SLOTS].bytes += 8 << 20;
+	w[seed * 97 % META_SLOTS].entries++;
+}
+
+/* Ten times a terabyte, and a million names beside it: neither measure may decide for the other. */
+static void huge_and_tiny(struct meta_weight *w, u64 seed)
+{
+	for (int i = 0; i < 10; i++)
+		w[(seed * 31 + i * 409) % META_SLOTS] = (struct meta_weight){ (1ull << 40) + i * (1ull << 36), 1 };
+	for (u32 i = 0; i < META_SLOTS; i++) {
+		w[i].bytes += 250 * 4096;
+		w[i].entries += 250;
+	}
+}
+
+static void one_directory(struct meta_weight *w, u64 seed)
+{
+	w[seed] = (struct meta_weight){ 1 << 20, 100 };
+}
+
+static void nothing(struct meta_weight *w, u64 seed)
+{
+}
+
+static void balance_is_even_by_both(void **state)
+{
+	u64 worst[3];
+
+	worst_share(many_small, 2, worst);
+	assert_in_range(worst[0], 440, 500);
+	assert_in_range(worst[1], 440, 500);
+	worst_share(many_small, 4, worst);
+	assert_in_range(worst[0], 190, 250);
+	assert_in_range(worst[1], 190, 250);
+	/* Most of the bytes are one file: its owner has them, and a good part of the questions. */
+	worst_share(one_large, 2, worst);
+	assert_in_range(worst[0], 180, 500);
+	assert_in_range(worst[1], 180, 500);
+	worst_share(huge_and_tiny, 2, worst);
+	assert_in_range(worst[0], 400, 500);
+	assert_in_range(worst[1], 400, 500);
+	/* What is empty is dealt by number: it may be filled tomorrow. */
+	worst_share(one_directory, 2, worst);
+	assert_in_range(worst[2], 484, 500);
+	worst_share(nothing, 3, worst);
+	assert_in_range(worst[2], 328, 333);
 }
 
 /* ---- the wire form ---- */
@@ -408,7 +498,7 @@ int main(void)
 		cmocka_unit_test(deal_is_even),
 		cmocka_unit_test(deal_depends_on_seed_alone),
 		cmocka_unit_test(deal_refuses_nonsense),
-		cmocka_unit_test(balance_evens_bytes),
+		cmocka_unit_test(balance_is_even_by_both),
 		cmocka_unit_test(map_survives_the_wire),
 		cmocka_unit_test(map_cut_or_bent_is_refused),
 		cmocka_unit_test(store_publishes_when_all_joined),
