@@ -3,30 +3,31 @@
 #
 # daemon-dead: with the daemon dead, present files are served while the lease holds, without limit under offline=ro;
 # absent ones wait for the next daemon, which gets the waiting requests.
-# timeout: 300
+# timeout: 400
 . /payload/tests/lib/guest.sh
 
-VOL_OPTS=lease_ms=4000,timeout_ms=20000
+VOL_OPTS=timeout_ms=20000
 vol_up 1
+state_is() { [ "$(cat /sys/fs/augurfs/[0-9]*/state)" = "$1" ]; }
 want=$(sha256sum < "$ORIGIN/d00/f0004")
 cat "$MNT/d00/f0004" > /dev/null
-wait_until 10 grep -q . /sys/fs/augurfs/*/daemon_pid
+leased
 daemon_stop agent KILL
-is "$(cat /sys/fs/augurfs/[0-9]*/state)" orphan "state"
+wait_until 30 state_is orphan
 is "$(sha256sum < "$MNT/d00/f0004")" "$want" "a present file within the lease"
 
 cat "$MNT/d01/f0030" > "$RUN/waited" & pid=$!
 agent_start
 wait "$pid" || fail "the waiting read was not handed to the next daemon"
 cmp "$RUN/waited" "$ORIGIN/d01/f0030"
-is "$(cat /sys/fs/augurfs/[0-9]*/state)" live "state after the restart"
+wait_until 30 state_is live
 
 say "== the lease runs out"
 echo 500 > "$(echo /sys/fs/augurfs/[0-9]*/timeout_ms)"
 echo eio > "$(echo /sys/fs/augurfs/[0-9]*/on_loss)"
 daemon_stop agent KILL
 expired() { ! cat "$MNT/d00/f0004" > /dev/null 2>&1; }
-wait_until 15 expired
+wait_until 60 expired
 umount "$MNT"
 
 agent_start
@@ -36,5 +37,5 @@ is "$(sha256sum < "$MNT/d00/f0004")" "$want" "after a remount"
 daemon_stop agent KILL
 before=$(stat_of opens_offline)
 offline() { cat "$MNT/d00/f0004" > /dev/null; [ "$(stat_of opens_offline)" -gt "$before" ]; }
-wait_until 15 offline
+wait_until 60 offline
 is "$(sha256sum < "$MNT/d00/f0004")" "$want" "offline=ro serves the last version"

@@ -4,7 +4,9 @@
 # first-read: a file nobody has fetched yet is asked for once, and then never again.
 . /payload/tests/lib/guest.sh
 
+PROXY_ARGS="--lease-ms 120000" VOL_OPTS=$LONG_LEASES
 vol_up 10
+leased
 f=d03/f0080
 want=$(sha256sum < "$ORIGIN/$f")
 is "$(stat_of upcalls_fetch)" 0 "fetches before the first read"

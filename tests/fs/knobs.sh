@@ -68,7 +68,7 @@ def polled():
         os.lseek(fd, 0, 0); os.read(fd, 100)
         assert not p.poll(100), f
         keep.append(change())
-        assert p.poll(2000), f"no notice of {f}"
+        assert p.poll(30000), f"no notice of {f}"
         os.close(fd)
 
 keep = []

@@ -16,6 +16,7 @@ cp -a "$ORIGIN/d00" "$ORIGIN/d01" "$ORIGIN/repo/"
 git -C "$ORIGIN/repo" add -A
 git -C "$ORIGIN/repo" -c user.name=n -c user.email=n@example.org commit -qm one
 git config --global safe.directory '*'
+PROXY_ARGS="--lease-ms 120000" VOL_OPTS=$LONG_LEASES
 vol_up 1
 
 half() {	# one part of many files, so that some are partly present
@@ -37,8 +38,9 @@ check() {
 	git -C "$MNT/repo" fsck --full
 }
 say "== nothing here yet"; check
-vol_fresh
+vol_fresh "$VOL_OPTS"
 say "== half present"; half; check
 say "== all here"
+leased
 before=$(stat_of upcalls); check
 is "$(stat_of upcalls)" "$before" "upcalls when all is here"

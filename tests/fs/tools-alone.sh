@@ -40,7 +40,7 @@ while True:
     c.close()
 PY
 cleanup kill $!
-wait_until 10 test -S /run/augur/canned.sock
+wait_until 30 test -S /run/augur/canned.sock
 m() { mount.augurfs 127.0.0.1:1,127.0.0.1:2:/vol /mnt/t -o "ctl=/run/augur/canned.sock,$1"; }
 export AUGUR_CTL=/run/augur/nobody.sock
 

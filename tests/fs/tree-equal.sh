@@ -6,6 +6,7 @@
 # timeout: 400
 . /payload/tests/lib/guest.sh
 
+PROXY_ARGS="--lease-ms 120000" VOL_OPTS=$LONG_LEASES
 vol_up 1
 same_tree "$ORIGIN" "$MNT" --ctime --ino
 
@@ -14,6 +15,7 @@ find "$ORIGIN" -printf '%P %y %m %n %U %G %s %T@ %C@ %l\n' | sort > "$RUN/origin
 find "$MNT" -printf '%P %y %m %n %U %G %s %T@ %C@ %l\n' | sort > "$RUN/mount.list"
 cmp "$RUN/origin.list" "$RUN/mount.list" || { diff "$RUN/origin.list" "$RUN/mount.list" | head; fail "find sees another tree"; }
 
+leased
 trace=/sys/kernel/tracing
 echo 1 > $trace/events/augurfs/augur_upcall_new/enable
 echo > $trace/trace

@@ -12,7 +12,7 @@
 # waiting           wait_until SECONDS CMD...                    polls; fails when time is up
 # comparing         is GOT WANT [WHAT] · at_least GOT MIN [WHAT] · at_most GOT MAX [WHAT] · must_fail [-m REGEX] CMD...
 #                   figure NAME VALUE OP BAR · holds NAME CMD... (acceptance: a row, ok or short)
-#                   same_tree A B [treehash options] · tree_hash DIR [options] (tests/lib/treehash.py)
+#                   same_tree A B [treehash options] · trees_equal A B (only the status) · tree_hash DIR [options] (tests/lib/treehash.py)
 # the kernel log    expect_dmesg REGEX (lines that would fail the test but are meant) · dmesg_has REGEX (since the test began)
 # network           net_up · link RTT_MS [RATE] · on HOST CMD... (client client2 srv1..srv4; 10.9.0.100, .101, .1-.4) · wire_bytes · agent_bytes
 # disks             scratch NAME [MIB] [ext4|xfs|btrfs]  -> mounted at /NAME (cache, origin)
@@ -20,7 +20,7 @@
 # daemons           proxy_start ID [ARG...] (PROXIES="p1 p2", SEED=1, PROXY_ARGS=) · agent_start [HOST] [ARG...] · daemon_stop NAME [SIGNAL]
 #                   daemon_pid NAME · daemon_log NAME            NAME: p1.. or agent, agent-client2
 # volume            vol_up [RTT_MS] (all of it: net, origin, proxies, agent, mount) · vol_mount [-H HOST] [-m DIR] [-c CACHE] [OPTS]
-#                   vol_umount [DIR] · vol_remount [OPTS] · vol_fresh [OPTS] (with an empty cache) · vol_down · stat_of COUNTER · inject POINT TIMES (or INJECT=POINT before agent_start)
+#                   vol_umount [DIR] · vol_remount [OPTS] · vol_fresh [OPTS] (with an empty cache) · vol_down · leased [HOST] (waits until opens need ask nobody) · stat_of COUNTER · inject POINT TIMES (or INJECT=POINT before agent_start)
 set -Eeuo pipefail
 T=/payload/tests; RUN=/run/augur/vol; MNT=/mnt/a; ORIGIN=/origin
 PROXIES=${PROXIES:-p1 p2}; SEED=${SEED:-1}; VOLUME=${VOLUME:-vol}; RTT=${RTT:-0}
@@ -61,13 +61,15 @@ _finish() {
 }
 trap _finish EXIT
 _report() {
-	local f
+	local f c v t
 	for f in "$RUN"/*.log; do
 		[ -s "$f" ] || continue
 		say "---- last lines of ${f##*/}"; tail -n "${REPORT_LINES:-25}" "$f"
 	done
 	for f in /sys/fs/augurfs/[0-9]*/stats; do
-		[ -d "$f" ] && say "---- $f: $(cd "$f" && for c in *; do v=$(cat "$c"); [ "$v" = 0 ] || printf '%s=%s ' "$c" "$v"; done)"
+		[ -d "$f" ] || continue
+		t=; for c in "$f"/*; do v=$(< "$c"); [ "$v" = 0 ] || t+=" ${c##*/}=$v"; done
+		say "---- $f:${t:- all counters are 0}"
 	done
 }
 
@@ -91,6 +93,7 @@ must_fail() {
 	[ -z "$re" ] || grep -qE -- "$re" "$RUN/must_fail" || fail "failed, but not with /$re/: $*: $(head -c 400 "$RUN/must_fail")"
 }
 tree_hash() { python3 "$T/lib/treehash.py" "$@"; }
+trees_equal() { cmp -s <(tree_hash --list "$1") <(tree_hash --list "$2"); }
 same_tree() {
 	local a=$1 b=$2; shift 2
 	python3 "$T/lib/treehash.py" --list "$@" "$a" > "$RUN/tree.a"
@@ -275,6 +278,11 @@ vol_up() {
 	agent_start
 	vol_mount "${VOL_OPTS:-}"
 }
+# Leases come from each owner some time after the mount. A test that counts requests asks for long ones (LONG_LEASES), so
+# that a slow machine does not lose them on the way, and waits for all of them.
+LONG_LEASES=lease_ms=120000
+leased() { wait_until 60 _leased "${1:-client}"; }
+_leased() { augur --ctl "/run/augur/$(agent_name "$1").sock" --json status | jq -e '[.mounts[].daemon.leases] | length > 0 and all(.shards > 0 and .held == .shards)'; }
 # NFS 4.2 of /origin from srv1, mounted at DIR: what acceptance compares with.
 nfs_up() {
 	modprobe nfsd; modprobe nfsv4

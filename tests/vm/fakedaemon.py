@@ -207,7 +207,7 @@ class Genl:
         got = [unpack(b[4:]) for b in self._wait(seq, dump)]
         return got if dump else (got[0] if got else {})
 
-    def message(self, timeout=10.0):
+    def message(self, timeout=30.0):
         """The next unsolicited message, or None."""
         end = time.monotonic() + timeout
         while not self.inbox:
@@ -226,7 +226,7 @@ class Daemon(Genl):
     def hello(self, version=VERSION):
         return self.call("HELLO", [("ABI_VERSION", version), ("FEATURES", (1 << 64) - 1)])
 
-    def register(self, mount_id, events=False, tries=100):
+    def register(self, mount_id, events=False, tries=1000):
         """As augurd at its start: the socket of the one before may still be closing."""
         self.mount = mount_id
         for i in range(tries):
@@ -245,7 +245,7 @@ class Daemon(Genl):
         head = pack([("MOUNT_ID", self.mount), ("SESSION", self.session)])
         return self.call(cmd, head + pack(attrs))
 
-    def request(self, op=None, timeout=10.0):
+    def request(self, op=None, timeout=30.0):
         """The next REQ; opens are answered (REVAL: current) on the way unless asked for."""
         while True:
             m = self.message(timeout)
@@ -406,7 +406,7 @@ class Reader:
                 os._exit(0)
         os.close(w)
 
-    def result(self, timeout=20.0):
+    def result(self, timeout=60.0):
         """The bytes, or the errno as a negative number; None if it was killed."""
         end = time.monotonic() + timeout
         data = b""
@@ -442,7 +442,7 @@ def refused(code, fn, *args, **kw):
     raise AssertionError(f"accepted, expected {errno.errorcode[code]}: {got}")
 
 
-def until(cond, what, timeout=10.0):
+def until(cond, what, timeout=30.0):
     end = time.monotonic() + timeout
     while not cond():
         assert time.monotonic() < end, f"not within {timeout} s: {what}"
