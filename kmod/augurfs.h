@@ -74,6 +74,8 @@ struct augur_sb {
 	struct vfsmount		*lower_mnt;	/* private clone; dentry below is its root/ */
 	struct path		lower_root;	/* <cache>/root on lower_mnt */
 	struct path		lower_top;	/* <cache> */
+	dev_t			lower_dev;	/* of lower_root, as stat() says: btrfs has several */
+	u64			lower_ino;
 	const struct cred	*cred;		/* mounter's, CAP_SYS_RESOURCE lowered */
 	char			*source;	/* PROXY[,PROXY...]:/VOLUME, as given */
 	char			*cache;		/* cache= as given */

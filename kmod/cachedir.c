@@ -93,12 +93,26 @@ static int check_root(struct fs_context *fc, const char *cache, struct dentry *r
 	}
 }
 
+/* What the daemon knows the directory by. */
+static int take_identity(struct augur_sb *asb)
+{
+	struct kstat stat;
+	int err = vfs_getattr(&asb->lower_root, &stat, STATX_INO, AT_STATX_SYNC_AS_STAT);
+
+	if (err)
+		return err;
+	asb->lower_dev = stat.dev;
+	asb->lower_ino = stat.ino;
+	return 0;
+}
+
 /* Fills lower_mnt, lower_top and lower_root from the path of the cache. */
 static int adopt_cache(struct fs_context *fc, struct augur_sb *asb, const struct path *path)
 {
 	static const struct qstr name = QSTR_INIT("root", 4);
 	struct vfsmount *mnt;
 	struct dentry *root;
+	int err;
 
 	mnt = clone_private_mount(path);
 	if (IS_ERR(mnt)) {
@@ -118,7 +132,8 @@ static int adopt_cache(struct fs_context *fc, struct augur_sb *asb, const struct
 	}
 	asb->lower_root.mnt = mntget(mnt);
 	asb->lower_root.dentry = root;
-	return check_root(fc, asb->cache, root);
+	err = check_root(fc, asb->cache, root);
+	return err ?: take_identity(asb);
 }
 
 int augur_cache_open(struct fs_context *fc, struct augur_sb *asb)

@@ -379,12 +379,10 @@ int augur_netlink_send_events(struct augur_session *sess, u32 cpu, u64 seq, u64 
 static int put_mount_event(struct sk_buff *skb, struct augur_sb *asb,
 			   enum augur_mount_event kind)
 {
-	struct inode *root = d_inode(asb->lower_root.dentry);
-
 	return nla_put_u32(skb, AUGUR_A_KIND, kind) ||
 	       put_u64(skb, AUGUR_A_MOUNT_ID, asb->mount_id) ||
-	       put_u64(skb, AUGUR_A_LOWER_DEV, root->i_sb->s_dev) ||
-	       put_u64(skb, AUGUR_A_LOWER_INO, root->i_ino) ||
+	       put_u64(skb, AUGUR_A_LOWER_DEV, asb->lower_dev) ||
+	       put_u64(skb, AUGUR_A_LOWER_INO, asb->lower_ino) ||
 	       nla_put_string(skb, AUGUR_A_SOURCE, asb->source) ||
 	       nla_put_string(skb, AUGUR_A_CACHE, asb->cache);
 }

@@ -61,7 +61,6 @@ static u32 daemon_pid(struct augur_sb *asb)
 /* Under augur_mounts_lock. */
 static int put_mount(struct sk_buff *skb, struct augur_sb *asb)
 {
-	struct inode *root = d_inode(asb->lower_root.dentry);
 	char options[OPTIONS_MAX];
 
 	augur_opts_print(options, sizeof(options), &asb->opts);
@@ -70,8 +69,8 @@ static int put_mount(struct sk_buff *skb, struct augur_sb *asb)
 	       nla_put_string(skb, AUGUR_A_SOURCE, asb->source) ||
 	       nla_put_string(skb, AUGUR_A_CACHE, asb->cache) ||
 	       nla_put_string(skb, AUGUR_A_OPTIONS, options) ||
-	       put_u64(skb, AUGUR_A_LOWER_DEV, root->i_sb->s_dev) ||
-	       put_u64(skb, AUGUR_A_LOWER_INO, root->i_ino) ||
+	       put_u64(skb, AUGUR_A_LOWER_DEV, asb->lower_dev) ||
+	       put_u64(skb, AUGUR_A_LOWER_INO, asb->lower_ino) ||
 	       nla_put_u32(skb, AUGUR_A_PID, daemon_pid(asb));
 }
 
