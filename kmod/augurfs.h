@@ -347,7 +347,7 @@ void augur_debugfs_exit(void);
 void augur_debugfs_add(struct augur_sb *asb);
 void augur_debugfs_del(struct augur_sb *asb);
 /* Named fault points; debugfs augurfs/inject/<name> holds "times" (0 off). */
-#define AUGUR_INJECTS(X) X(leak_req) X(drop_doorbell) X(skip_hide_xattr) X(no_coalesce) X(unstable_ino) X(unkillable) X(ignore_lease)
+#define AUGUR_INJECTS(X) X(leak_req) X(drop_doorbell) X(skip_hide_xattr) X(no_coalesce) X(unstable_ino) X(unkillable) X(ignore_lease) X(lower_mtime)
 enum augur_inject {
 #define X(n) AUGUR_INJECT_##n,
 	AUGUR_INJECTS(X)

@@ -4,11 +4,13 @@
  * question whether an open may go on without asking the owner.
  *
  * An upper inode stands for one lower inode, that is for one version of an object, for as
- * long as it is in memory; a newer version is another lower inode.  Mode, owner, times and
- * device number are the lower inode's when it is loaded, size, link count and change time
- * are the record's: fills, evictions and the daemon's bookkeeping change the lower inode's
- * times and blocks and must not show.  So stat is answered from the upper inode alone, and
- * permission too: there is no ->permission and, but for one kind of file, no ->getattr.
+ * long as it is in memory; a newer version is another lower inode.  Mode, owner and device
+ * number are the lower inode's when it is loaded, size, link count and change time are the
+ * record's, and the modification time is in the lower inode's atime: fills, evictions, names
+ * made in a directory and the daemon's bookkeeping change the lower inode's other times and
+ * its blocks, and must not show at any moment.  So stat is answered from the upper inode
+ * alone, and permission too: there is no ->permission and, but for one kind of file, no
+ * ->getattr.
  * The mounter's right to the lower object is checked where it is opened (lower.c).
  */
 #include <linux/cred.h>
@@ -95,11 +97,24 @@ static void set_mode(struct inode *inode, umode_t mode)
 	WRITE_ONCE(inode->i_mode, mode);
 }
 
+/*
+ * Written once, with the record, and moved by nobody: everybody here opens with O_NOATIME, and
+ * the daemon sets NOATIME on the inodes.  Links and nodes, which have no such flag everywhere,
+ * are never written to either.
+ */
+static struct timespec64 owners_mtime(const struct inode *lower)
+{
+	if ((S_ISREG(lower->i_mode) || S_ISDIR(lower->i_mode)) &&
+	    !augur_inject(AUGUR_INJECT_lower_mtime))
+		return inode_get_atime(lower);
+	return inode_get_mtime(lower);
+}
+
 /* st_blocks says that everything is here: tar and cp take a file without blocks for a hole. */
 static void set_attributes(struct inode *inode, const struct augur_rec *rec)
 {
 	struct inode *lower = AUGUR_I(inode)->lower;
-	struct timespec64 mtime = inode_get_mtime(lower);
+	struct timespec64 mtime = owners_mtime(lower);
 
 	set_mode(inode, READ_ONCE(lower->i_mode));
 	inode->i_uid = lower->i_uid;

@@ -265,8 +265,6 @@ void fill_data(struct fill *fl, u64 off, struct xfer_buf *body)
 	fw->w.off = off;
 	fw->w.p = body->data;
 	fw->w.len = body->len;
-	fw->w.mtime_sec = o->mtime_sec;
-	fw->w.mtime_nsec = o->mtime_nsec;
 	fw->w.caps = o->flags & COBJ_CAPS;
 	fw->w.done = write_done;
 	fl->writes++;

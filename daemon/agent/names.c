@@ -204,12 +204,10 @@ static void apply(struct dir_job *dj)
 {
 	struct dwork *d = dj->d;
 	struct stub_job *j = dj->j;
-	bool made = false;
 
 	for (u32 i = 0; i < j->n; i++) {
 		struct stub_ent *s = &j->ents[i];
 
-		made |= s->outcome == STUB_NEW;
 		switch (s->outcome) {
 		case STUB_NEW:
 		case STUB_SAME:
@@ -244,8 +242,7 @@ static void apply(struct dir_job *dj)
 		o->ctime_nsec = j->dir_attr.ctime_nsec;
 		cobj_store(d->v->c, o);
 	}
-	/* While names were made the directory had the time of now: whoever looked then looks again. */
-	if ((made || j->dir_changed) && d->v->m)
+	if (j->dir_changed && d->v->m)
 		upcall_inval(d->v->m, AUGUR_INVAL_ATTR, d->oid, NULL, 0);
 }
 

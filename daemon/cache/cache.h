@@ -71,6 +71,7 @@ struct cache {
 	bool		stamped;	/* belongs to volume_id; root has a record */
 	bool		unclean;	/* the last user of it did not close it and the machine restarted */
 	u8		root_oid[AUGUR_OID_LEN];
+	bool		noatime_each;	/* inodes do not get NOATIME from their directory */
 	unsigned int	chunk_shift;
 	struct db	*db;
 	u64		tmp_no;
@@ -209,6 +210,10 @@ void lower_record_lock(void);
 void lower_record_unlock(void);
 /* Sets and clears AUGUR_REC_* flags of the inode if its record carries @oid (NULL: any). -ESTALE if not. */
 int lower_record_flags(struct cache *c, const struct fh *fh, const u8 *oid, u8 set, u8 clear);
+/* The times of an inode that stands for @a: the owner's mtime is what its atime says. */
+void lower_times(const struct wire_attr *a, struct timespec ts[2]);
+/* Nobody's reading moves the atime of this inode, nor (but for btrfs) of what is made in it: 1, 0 it was so, -errno. */
+int lower_noatime(int fd);
 /* Names alone, in the directory's order; then what lies at one of them. */
 int lower_list_names(int dirfd, struct lower_name **names, size_t *n);
 int lower_look(int dirfd, struct lower_name *ln);
@@ -232,14 +237,12 @@ struct cache_write {
 	u64		off;
 	const u8	*p;		/* the caller keeps it until done */
 	size_t		len;
-	s64		mtime_sec;
-	u32		mtime_nsec;
 	bool		caps;
 	void		(*done)(struct cache_write *w, int res);
 	void		*user;
 	u64		aux;
 };
-/* Writes absent bytes and puts the mtime back; fields set by the caller except op. */
+/* Writes absent bytes; fields set by the caller except op. */
 void cache_write(struct cache_write *w);
 /* Presence in memory. */
 void cobj_map_need(struct cobj *o);

@@ -2,8 +2,8 @@
 /*
  * fill.c - absent bytes into the lower file, and which chunks are there.
  *
- * A write goes to a worker: open by handle, write, put the mtime back.  Nothing is synced
- * here (R1): the claim follows in settle.c.  File capabilities would be stripped by a plain
+ * A write goes to a worker: open by handle, write.  Nothing is synced here (R1): the claim
+ * follows in settle.c.  It moves the lower mtime, where nobody looks (stub.c).  File capabilities would be stripped by a plain
  * write, even root's; such files are written through a mapping.
  */
 #include <fcntl.h>
@@ -56,9 +56,7 @@ static int write_work(void *arg)
 {
 	struct cache_write *w = arg;
 	CLEANUP_CLOSE int fd = fh_open(w->c->top_fd, &w->fh, (w->caps ? O_RDWR : O_WRONLY) | O_NOFOLLOW);
-	struct timespec ts[2] = { { .tv_nsec = UTIME_OMIT }, { w->mtime_sec, w->mtime_nsec } };
 	struct stat st;
-	int err;
 
 	if (fd < 0)
 		return fd;
@@ -66,11 +64,7 @@ static int write_work(void *arg)
 		return -errno;
 	if (!S_ISREG(st.st_mode) || w->off > (u64)st.st_size || w->len > (u64)st.st_size - w->off)
 		return -ESTALE;
-	err = w->caps ? write_mapped(fd, w->p, w->len, w->off) : write_plain(fd, w->p, w->len, w->off);
-	/* Also after an error: some bytes may have been written. */
-	if (futimens(fd, ts) && !err)
-		err = -errno;
-	return err;
+	return w->caps ? write_mapped(fd, w->p, w->len, w->off) : write_plain(fd, w->p, w->len, w->off);
 }
 
 static void write_done(struct io_op *op, int res)

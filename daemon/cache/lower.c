@@ -10,9 +10,11 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
+#include <linux/fs.h>
 #include <linux/openat2.h>
 
 #include "base/log.h"
@@ -100,6 +102,25 @@ int lower_record_flags(struct cache *c, const struct fh *fh, const u8 *oid, u8 s
 	return err;
 }
 
+/* ---- times ---- */
+
+void lower_times(const struct wire_attr *a, struct timespec ts[2])
+{
+	ts[0] = ts[1] = (struct timespec){ a->mtime_sec, a->mtime_nsec };
+}
+
+int lower_noatime(int fd)
+{
+	int flags;
+
+	if (ioctl(fd, FS_IOC_GETFLAGS, &flags))
+		return -errno;
+	if (flags & FS_NOATIME_FL)
+		return 0;
+	flags |= FS_NOATIME_FL;
+	return ioctl(fd, FS_IOC_SETFLAGS, &flags) ? -errno : 1;
+}
+
 /* ---- listing ---- */
 
 int lower_look(int dirfd, struct lower_name *ln)
@@ -130,7 +151,7 @@ int lower_look(int dirfd, struct lower_name *ln)
 
 int lower_list_names(int dirfd, struct lower_name **names, size_t *n)
 {
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_NOATIME | O_CLOEXEC);
 	struct lower_name *a = NULL;
 	size_t cap = 0;
 	struct dirent *de;

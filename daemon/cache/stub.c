@@ -8,6 +8,10 @@
  * object and version is left alone, another one is never overwritten in place: its record is
  * marked STALE, the new inode is made in tmp/, and the caller has the kernel switch them.
  *
+ * The owner's mtime goes into the inode's atime, where the module looks for it: making names in
+ * a directory and filling a file move the mtime, and somebody may look in between, or we may
+ * die in between.  The atime is moved by nobody (attach.c).
+ *
  * Everything in an entry came from a peer: names were checked when decoded and are checked
  * again here; attributes outside the list below are not applied.
  */
@@ -207,18 +211,34 @@ static int make_inode(int dir, const char *name, struct stub_ent *s)
 	return -EBADMSG;
 }
 
-/* Owner, mode, attributes, times of an inode that has no valid record yet; then the record. */
-static int dress_inode(int dir, const char *name, struct stub_ent *s)
+/* On a filesystem where inodes do not get the flag from their directory. */
+static int set_noatime(int dir, const char *name, mode_t mode)
 {
-	struct timespec ts[2] = {
-		{ s->attr.mtime_sec, s->attr.mtime_nsec }, { s->attr.mtime_sec, s->attr.mtime_nsec }
-	};
+	CLEANUP_CLOSE int fd = -1;
+
+	if (!S_ISREG(mode) && !S_ISDIR(mode))
+		return 0;
+	fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	return min(lower_noatime(fd), 0);
+}
+
+/* Owner, mode, attributes, times of an inode that has no valid record yet; then the record. */
+static int dress_inode(struct cache *c, int dir, const char *name, struct stub_ent *s)
+{
+	struct timespec ts[2];
 	bool link = S_ISLNK(s->attr.mode);
 	char path[64 + AUGUR_NAME_MAX];
 	u8 buf[AUGUR_RECORD_LEN];
 	struct augur_rec rec;
 	int err;
 
+	if (c->noatime_each) {
+		err = set_noatime(dir, name, s->attr.mode);
+		if (err)
+			return err;
+	}
 	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dir, name);
 	if ((s->attr.uid != 0 || s->attr.gid != 0 || geteuid()) &&
 	    fchownat(dir, name, s->attr.uid, s->attr.gid, AT_SYMLINK_NOFOLLOW))
@@ -229,6 +249,7 @@ static int dress_inode(int dir, const char *name, struct stub_ent *s)
 	err = set_xattrs(s, path, false);
 	if (err)
 		return err;
+	lower_times(&s->attr, ts);
 	if (utimensat(dir, name, ts, AT_SYMLINK_NOFOLLOW))
 		return -errno;
 	rec_of(s, &rec);
@@ -269,7 +290,7 @@ static int make_at(struct cache *c, int dir, const char *name, struct stub_ent *
 	err = make_inode(dir, name, s);
 	if (err)
 		return err;
-	err = dress_inode(dir, name, s);
+	err = dress_inode(c, dir, name, s);
 	if (err)
 		remove_any(dir, name);
 	else if (!is_partial(s))
@@ -297,8 +318,9 @@ static bool unchanged(const struct stub_ent *s, const struct augur_rec *rec, con
 /* Attributes of a directory change in place: its names are what a version of it is about. */
 static int update_dir(int fd, const struct wire_attr *a, struct augur_rec *rec, u8 set, u8 clear)
 {
-	struct timespec ts[2] = { { .tv_nsec = UTIME_OMIT }, { a->mtime_sec, a->mtime_nsec } };
+	struct timespec ts[2];
 
+	lower_times(a, ts);
 	if (fchown(fd, a->uid, a->gid) || fchmod(fd, a->mode & 07777) || futimens(fd, ts))
 		return -errno;
 	rec->version = a->version;
@@ -489,11 +511,40 @@ static int find_extra(struct stub_job *j, int dir)
 	return 0;
 }
 
-/* Making names changed the directory's mtime; the owner's word is put back. */
-static int finish_dir(struct stub_job *j, int dir, const struct stat *before)
+static bool dir_differs(const struct wire_attr *a, const struct augur_rec *rec, const struct stat *st)
 {
-	struct timespec ts[2] = { { .tv_nsec = UTIME_OMIT }, before->st_mtim };
+	return rec->ctime_sec != a->ctime_sec || rec->ctime_nsec != a->ctime_nsec || rec->nlink != a->nlink ||
+	       rec->size != a->size || rec->version != a->version || st->st_atim.tv_sec != a->mtime_sec ||
+	       st->st_atim.tv_nsec != a->mtime_nsec || st->st_uid != a->uid || st->st_gid != a->gid ||
+	       (st->st_mode & 07777) != (a->mode & 07777);
+}
+
+/* The owner's word on the directory itself; most often it says nothing new. */
+static int take_dir_attr(struct stub_job *j, int dir)
+{
+	u8 set = j->set_complete ? AUGUR_REC_COMPLETE : 0;
+	u8 clear = j->set_complete ? AUGUR_REC_STUB | AUGUR_REC_STALE : 0;
 	struct augur_rec rec;
+	struct stat st;
+	int err = lower_record_read(dir, &rec);
+
+	if (err)
+		return err;
+	if (fstat(dir, &st))
+		return -errno;
+	if (memcmp(rec.oid, j->dir_oid, AUGUR_OID_LEN) || memcmp(j->dir_attr.oid, j->dir_oid, AUGUR_OID_LEN))
+		return -ESTALE;
+	j->dir_changed = dir_differs(&j->dir_attr, &rec, &st);
+	if (j->dir_changed)
+		return update_dir(dir, &j->dir_attr, &rec, set, clear);
+	if (rec.flags == ((rec.flags & ~clear) | set))
+		return 0;
+	rec.flags = (rec.flags & ~clear) | set;
+	return lower_record_write(dir, &rec);
+}
+
+static int finish_dir(struct stub_job *j, int dir)
+{
 	int err = 0;
 
 	if (j->set_complete && j->expect) {
@@ -504,18 +555,9 @@ static int finish_dir(struct stub_job *j, int dir, const struct stat *before)
 			j->set_complete = false;
 	}
 	if (!j->has_dir)
-		return futimens(dir, ts) ? -errno : 0;
+		return 0;
 	lower_record_lock();
-	err = lower_record_read(dir, &rec);
-	if (!err && (memcmp(rec.oid, j->dir_oid, AUGUR_OID_LEN) ||
-		     memcmp(j->dir_attr.oid, j->dir_oid, AUGUR_OID_LEN)))
-		err = -ESTALE;
-	if (!err) {
-		j->dir_changed = rec.ctime_sec != j->dir_attr.ctime_sec || rec.ctime_nsec != j->dir_attr.ctime_nsec ||
-				 rec.nlink != j->dir_attr.nlink || rec.version != j->dir_attr.version;
-		err = update_dir(dir, &j->dir_attr, &rec, j->set_complete ? AUGUR_REC_COMPLETE : 0,
-				 j->set_complete ? AUGUR_REC_STUB | AUGUR_REC_STALE : 0);
-	}
+	err = take_dir_attr(j, dir);
 	lower_record_unlock();
 	return err;
 }
@@ -524,13 +566,10 @@ int stub_work(void *arg)
 {
 	struct stub_job *j = arg;
 	CLEANUP_CLOSE int dir = fh_open(j->c->top_fd, &j->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-	struct stat before;
 
 	if (dir < 0)
 		return dir;
-	if (fstat(dir, &before))
-		return -errno;
 	for (u32 i = 0; i < j->n; i++)
 		stub_one(j, dir, i);
-	return finish_dir(j, dir, &before);
+	return finish_dir(j, dir);
 }

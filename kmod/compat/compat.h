@@ -43,6 +43,11 @@ static inline struct timespec64 inode_get_mtime(const struct inode *inode)
 	return inode->i_mtime;
 }
 
+static inline struct timespec64 inode_get_atime(const struct inode *inode)
+{
+	return inode->i_atime;
+}
+
 static inline struct timespec64 inode_set_mtime_to_ts(struct inode *inode, struct timespec64 ts)
 {
 	inode->i_mtime = ts;

@@ -328,7 +328,7 @@ static void bytes_arrive(void **state)
 	assert_true(reply_of(fake.last_req)->flags & AUGUR_RP_COMPLETE);
 	assert_true(same_bytes(at("origin/d0/f5"), at("cache/root/d0/f5")));
 	assert_int_equal(look("d0/f5", &s), 0);
-	assert_int_equal(s.st.st_mtim.tv_nsec, ({ struct stat o; stat(at("origin/d0/f5"), &o); o.st_mtim.tv_nsec; }));
+	assert_int_equal(s.st.st_atim.tv_nsec, ({ struct stat o; stat(at("origin/d0/f5"), &o); o.st_mtim.tv_nsec; }));
 	/* Beyond the end, or of a directory: refused. */
 	assert_int_equal(wait_reply(ask(AUGUR_OP_FETCH, s.oid, &s.fh, NULL, 1 << 20, 1, 0)), -ESTALE);
 	assert_int_equal(look("d0", &s), 0);

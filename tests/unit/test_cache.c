@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -240,6 +241,8 @@ static void kinds(void **state)
 		assert_int_equal(st.st_mode, e[i].attr.mode);
 		assert_int_equal(st.st_mtim.tv_sec, e[i].attr.mtime_sec);
 		assert_int_equal(st.st_mtim.tv_nsec, 7);
+		assert_int_equal(st.st_atim.tv_sec, e[i].attr.mtime_sec);
+		assert_int_equal(st.st_atim.tv_nsec, 7);
 		assert_int_equal(record(rel(e[i].name), &rec), 0);
 		assert_memory_equal(rec.oid, e[i].attr.oid, AUGUR_OID_LEN);
 		assert_int_equal(rec.ctime_sec, e[i].attr.ctime_sec);
@@ -253,10 +256,67 @@ static void kinds(void **state)
 	assert_int_equal(readlink(at("root/link"), buf, sizeof(buf)), 6);
 	lstat(at("root/null"), &st);
 	assert_int_equal(st.st_rdev, makedev(1, 3));
-	/* Making names does not show in the directory's time. */
+	/* Making names does not show in what stands for the directory's time. */
 	assert_int_equal(stat(at("root"), &st), 0);
-	assert_int_equal(st.st_mtim.tv_sec, before.st_mtim.tv_sec);
+	assert_int_equal(st.st_atim.tv_sec, before.st_atim.tv_sec);
+	assert_int_equal(st.st_atim.tv_nsec, before.st_atim.tv_nsec);
 	stub_job_free(j);
+}
+
+/* Whoever reads in the cache by hand moves nothing that the mount shows. */
+static void reading_moves_no_time(void **state)
+{
+	struct wire_entry e[] = { entry("f", S_IFREG | 0644, 10, 1), entry("d", S_IFDIR | 0755, 4096, 2) };
+	struct stat st;
+	char buf[16];
+	DIR *d;
+	int fd;
+
+	stub_job_free(make(e, 2));
+	fd = open(at("root/f"), O_RDONLY);
+	assert_int_equal(read(fd, buf, sizeof(buf)), 10);
+	close(fd);
+	assert_int_equal(stat(at("root/f"), &st), 0);
+	assert_int_equal(st.st_atim.tv_sec, e[0].attr.mtime_sec);
+	assert_int_equal(mkdir(at("root/d/name"), 0700), 0);
+	d = opendir(at("root/d"));
+	assert_non_null(readdir(d));
+	closedir(d);
+	assert_int_equal(stat(at("root/d"), &st), 0);
+	assert_true(st.st_mtim.tv_sec > e[1].attr.mtime_sec);
+	assert_int_equal(st.st_atim.tv_sec, e[1].attr.mtime_sec);
+}
+
+/* What an owner says of a directory is applied as a whole, and only if it is news. */
+static void directory_attributes(void **state)
+{
+	struct wire_entry e = entry("d", S_IFDIR | 0755, 4096, 2), in = entry("f", S_IFREG | 0644, 10, 1);
+	struct stub_job *j = make(&e, 1);
+	struct cobj *d = take(j, 0);
+	struct stat before, st;
+	struct augur_rec rec;
+
+	stub_job_free(j);
+	for (int i = 0; i < 3; i++) {
+		stat(at("root/d"), &before);
+		j = stub_job_new(c, d);
+		stub_job_add(j, &in);
+		j->has_dir = true;
+		if (i == 1)
+			e.attr.mtime_nsec++;	/* alone: put back by utimensat() within one tick */
+		if (i == 2)
+			e.attr.mode = S_IFDIR | 01700;
+		j->dir_attr = e.attr;
+		assert_int_equal(stub_work(j), 0);
+		assert_int_equal(j->dir_changed, i > 0);
+		stat(at("root/d"), &st);
+		assert_int_equal(st.st_mode, e.attr.mode);
+		assert_int_equal(st.st_atim.tv_sec, e.attr.mtime_sec);
+		assert_int_equal(st.st_atim.tv_nsec, e.attr.mtime_nsec);
+		assert_int_equal(record("root/d", &rec), 0);
+		assert_int_equal(rec.flags, AUGUR_REC_STUB);
+		stub_job_free(j);
+	}
 }
 
 static void leftover_is_remade(void **state)
@@ -454,8 +514,8 @@ static void write_done(struct cache_write *w, int res)
 
 static int put_bytes(struct cobj *o, u64 off, const void *p, size_t len)
 {
-	struct wait_write ww = { .w = { .c = c, .fh = o->fh, .off = off, .p = p, .len = len, .mtime_sec = o->mtime_sec,
-					.mtime_nsec = o->mtime_nsec, .caps = o->flags & COBJ_CAPS, .done = write_done } };
+	struct wait_write ww = { .w = { .c = c, .fh = o->fh, .off = off, .p = p, .len = len,
+					.caps = o->flags & COBJ_CAPS, .done = write_done } };
 
 	cache_write(&ww.w);
 	spin(&ww.done);
@@ -515,7 +575,7 @@ static void presence_and_claims(void **state)
 	settled_n = 0;
 	assert_int_equal(put_bytes(o, 0, data, 131072), 0);
 	stat(at("root/f"), &st);
-	assert_int_equal(st.st_mtim.tv_sec, e.attr.mtime_sec);
+	assert_int_equal(st.st_atim.tv_sec, e.attr.mtime_sec);
 	/* Not a byte beyond the size, whatever a peer sends. */
 	assert_int_equal(put_bytes(o, 299999, data, 2), -ESTALE);
 	stat(at("root/f"), &st);
@@ -674,7 +734,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(attach_errors), T(foreign_volume), T(a_copy_is_refused), T(tmp_is_swept), T(kinds), T(leftover_is_remade),
+		T(attach_errors), T(foreign_volume), T(a_copy_is_refused), T(tmp_is_swept), T(kinds), T(reading_moves_no_time), T(directory_attributes),
+		T(leftover_is_remade),
 		T(same_and_other), T(hard_links), T(evil_entries), T(extras_are_found), T(presence_and_claims),
 		T(another_version_has_nothing), T(damaged_claim_is_none), T(capability_stays), T(names_and_place),
 	};

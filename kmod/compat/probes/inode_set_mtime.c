@@ -5,5 +5,5 @@
 void probe(struct inode *inode)
 {
 	inode_set_mtime_to_ts(inode, inode_get_mtime(inode));
-	inode_set_atime_to_ts(inode, inode_get_mtime(inode));
+	inode_set_atime_to_ts(inode, inode_get_atime(inode));
 }

@@ -82,8 +82,7 @@
  *       prefetch).  Only the ranges in the reply may be written; none: nothing to do
  *       (GRANT 0).  -ESTALE: the inode's version was switched.
  *   FILL_END    u->k  { SESSION, MOUNT_ID, GRANT, RANGE* (present now), FLAGS u32 (AUGUR_RP_COMPLETE) }
- *       Ends the grant.  The lower mtime has been restored before.  A grant ends with
- *       its session, marking nothing.
+ *       Ends the grant.  A grant ends with its session, marking nothing.
  *
  *   SETTLE      u->k  { SESSION, MOUNT_ID, ITEM+ { OID, FLAGS (AUGUR_RP_COMPLETE: the record says
  *                       complete; else a map record), LENGTH (number of present bytes recorded) } }
@@ -349,6 +348,10 @@ enum augur_mount_state {
  * On every object below <cache>/root.  A name whose inode has no valid record does not
  * exist yet: the daemon writes the record last, so a half-made stub is never seen.
  * All integers little endian; crc is CRC-32C of the first 60 bytes.
+ *
+ * The owner's mtime has no room in it.  For files and directories it is the *atime* of the
+ * lower inode, written before the record: filling a file and making names in a directory
+ * move the lower mtime, and nothing moves the atime.  For everything else it is the mtime.
  */
 #define AUGUR_XATTR_NAME	"trusted.augur"
 #define AUGUR_XATTR_PREFIX	"trusted.augur"	/* every name that starts so is hidden */
