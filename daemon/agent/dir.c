@@ -197,8 +197,7 @@ static void take_dir(struct dir_job *dj, const struct wire_entry *dir)
 {
 	struct dwork *d = dj->d;
 
-	dj->j->has_dir = true;
-	dj->j->dir_attr = dir->attr;
+	stub_job_dir(dj->j, dir);
 	/* A directory's version is known from its own entry; 0: it may change unseen. */
 	if (!dir->attr.tag && dj->final && !d->ahead)
 		young_again(d);

@@ -316,7 +316,6 @@ int cache_attach(struct io *io, const char *dir, struct cache **out, enum cache_
 static int stamp_root(struct cache *c, const struct wire_entry *root)
 {
 	const struct wire_attr *a = &root->attr;
-	struct timespec ts[2];
 	struct augur_rec rec;
 	bool known;
 	struct fh fh;
@@ -336,10 +335,9 @@ static int stamp_root(struct cache *c, const struct wire_entry *root)
 	rec.nlink = a->nlink;
 	rec.ctime_sec = a->ctime_sec;
 	rec.ctime_nsec = a->ctime_nsec;
-	lower_times(a, ts);
-	if (fchown(c->root_fd, a->uid, a->gid) || fchmod(c->root_fd, a->mode & 07777) || futimens(c->root_fd, ts))
-		return -errno;
-	err = lower_record_write(c->root_fd, &rec);
+	err = attrs_dir(c->root_fd, a, root->xattrs, root->xattrs_len);
+	if (!err)
+		err = lower_record_write(c->root_fd, &rec);
 	if (!err)
 		err = fh_of(c->root_fd, "", &fh);
 	if (!err)

@@ -191,6 +191,8 @@ struct stub_job {
 	size_t		nextra;
 	bool		dir_changed;		/* out: its attributes were */
 	struct wire_attr dir_attr;
+	u8		*dir_xattrs;		/* in the arena */
+	u16		dir_xattrs_len;
 	int		err;			/* out: of the directory itself */
 	void		(*done)(struct stub_job *j);
 	void		*user;
@@ -199,8 +201,18 @@ struct stub_job *stub_job_new(struct cache *c, const struct cobj *dir);
 void stub_job_free(struct stub_job *j);
 /* Copies an entry of a frame. */
 struct stub_ent *stub_job_add(struct stub_job *j, const struct wire_entry *e);
+/* The directory's own entry, of the same moment. */
+void stub_job_dir(struct stub_job *j, const struct wire_entry *e);
 void stub_job_run(struct stub_job *j);		/* j->done from the loop */
 int stub_work(void *job);			/* worker; tests call it directly */
+
+/* ---- attrs.c: attributes (worker) ---- */
+/* Sets what of the pairs may come from a peer; *caps: security.capability is among them. */
+int attrs_set(const char *path, const u8 *pairs, size_t len, bool *caps);
+/* The same, and removes what is not among them. */
+int attrs_replace(const char *path, const u8 *pairs, size_t len, bool *caps);
+/* Attributes, owner, mode and times of a directory that exists. */
+int attrs_dir(int fd, const struct wire_attr *a, const u8 *pairs, size_t len);
 
 /* ---- lower.c: small things done to lower inodes (worker) ---- */
 int lower_record_read(int fd, struct augur_rec *rec);

@@ -99,6 +99,14 @@ struct stub_ent *stub_job_add(struct stub_job *j, const struct wire_entry *e)
 	return s;
 }
 
+void stub_job_dir(struct stub_job *j, const struct wire_entry *e)
+{
+	j->has_dir = true;
+	j->dir_attr = e->attr;
+	j->dir_xattrs_len = e->xattrs_len;
+	j->dir_xattrs = arena_copy(j, e->xattrs ? e->xattrs : (const u8 *)"", e->xattrs_len, false);
+}
+
 static void job_done(struct io_op *op, int res)
 {
 	struct stub_job *j = container_of(op, struct stub_job, op);
@@ -117,44 +125,23 @@ void stub_job_run(struct stub_job *j)
 
 /* ---- making one inode (worker from here on) ---- */
 
-static bool starts(const char *s, const char *p)
-{
-	return !strncmp(s, p, strlen(p));
-}
+/*
+ * Where an inode is made, and what the kernel would give it there that its owner did not: the
+ * directory's group (set-group-id on it, or the mount option), its default ACL.
+ */
+struct spot { int fd; bool group, acl; };
 
-/* What a peer may set on our inodes. Labels of this host's security modules are this host's affair. */
-static bool xattr_allowed(const char *name)
+static struct spot spot_of(int fd)
 {
-	if (starts(name, AUGUR_XATTR_PREFIX) || starts(name, "trusted.overlay."))
-		return false;
-	return starts(name, "user.") || starts(name, "trusted.") || !strcmp(name, "security.capability") ||
-	       !strcmp(name, "security.ima") || !strcmp(name, "security.evm") ||
-	       !strcmp(name, "system.posix_acl_access") || !strcmp(name, "system.posix_acl_default");
-}
+	struct spot sp = { .fd = fd, .group = true };
+	char path[64];
+	struct stat st;
 
-static int set_xattrs(struct stub_ent *s, const char *path, bool follow)
-{
-	const u8 *p = s->xattrs, *end = p + s->xattrs_len, *val;
-	size_t name_len, val_len;
-	const char *name;
-	char text[256];
-	int err;
-
-	while ((err = wire_xattr_next(&p, end, &name, &name_len, &val, &val_len)) == 1) {
-		if (name_len >= sizeof(text))
-			return -EBADMSG;
-		memcpy(text, name, name_len);
-		text[name_len] = 0;
-		if (strlen(text) != name_len || !xattr_allowed(text))
-			continue;
-		if (!strcmp(text, "security.capability"))
-			s->flags |= COBJ_CAPS;
-		err = follow ? setxattr(path, text, val, val_len, 0) : lsetxattr(path, text, val, val_len, 0);
-		/* A lower filesystem without this kind of attribute, or a value it refuses: go on without. */
-		if (err && errno != EOPNOTSUPP && errno != EINVAL && errno != EPERM && errno != E2BIG && errno != ENOSPC)
-			return -errno;
-	}
-	return err;
+	if (!fstat(fd, &st))
+		sp.group = st.st_gid != 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	sp.acl = getxattr(path, "system.posix_acl_default", NULL, 0) > 0;
+	return sp;
 }
 
 /* Nothing is absent of an empty file, a link or a node. */
@@ -225,10 +212,11 @@ static int set_noatime(int dir, const char *name, mode_t mode)
 }
 
 /* Owner, mode, attributes, times of an inode that has no valid record yet; then the record. */
-static int dress_inode(struct cache *c, int dir, const char *name, struct stub_ent *s)
+static int dress_inode(struct cache *c, const struct spot *sp, const char *name, struct stub_ent *s)
 {
+	bool link = S_ISLNK(s->attr.mode), caps = false;
 	struct timespec ts[2];
-	bool link = S_ISLNK(s->attr.mode);
+	int dir = sp->fd;
 	char path[64 + AUGUR_NAME_MAX];
 	u8 buf[AUGUR_RECORD_LEN];
 	struct augur_rec rec;
@@ -240,15 +228,17 @@ static int dress_inode(struct cache *c, int dir, const char *name, struct stub_e
 			return err;
 	}
 	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dir, name);
-	if ((s->attr.uid != 0 || s->attr.gid != 0 || geteuid()) &&
+	if ((s->attr.uid != 0 || s->attr.gid != 0 || sp->group || geteuid()) &&
 	    fchownat(dir, name, s->attr.uid, s->attr.gid, AT_SYMLINK_NOFOLLOW))
 		return -errno;
 	/* After the owner: changing it strips set-id bits. */
 	if (!link && fchmodat(dir, name, s->attr.mode & 07777, 0))
 		return -errno;
-	err = set_xattrs(s, path, false);
+	err = (sp->acl && !link ? attrs_replace : attrs_set)(path, s->xattrs, s->xattrs_len, &caps);
 	if (err)
 		return err;
+	if (caps)
+		s->flags |= COBJ_CAPS;
 	lower_times(&s->attr, ts);
 	if (utimensat(dir, name, ts, AT_SYMLINK_NOFOLLOW))
 		return -errno;
@@ -279,9 +269,9 @@ static int remove_any(int dir, const char *name)
 	return unlinkat(dir, name, AT_REMOVEDIR) ? -errno : 0;
 }
 
-static int make_at(struct cache *c, int dir, const char *name, struct stub_ent *s)
+static int make_at(struct cache *c, const struct spot *sp, const char *name, struct stub_ent *s)
 {
-	int err = -ENOENT;
+	int err = -ENOENT, dir = sp->fd;
 
 	if (s->link_fh.len)
 		err = link_inode(c, dir, name, s);
@@ -290,7 +280,7 @@ static int make_at(struct cache *c, int dir, const char *name, struct stub_ent *
 	err = make_inode(dir, name, s);
 	if (err)
 		return err;
-	err = dress_inode(c, dir, name, s);
+	err = dress_inode(c, sp, name, s);
 	if (err)
 		remove_any(dir, name);
 	else if (!is_partial(s))
@@ -316,13 +306,13 @@ static bool unchanged(const struct stub_ent *s, const struct augur_rec *rec, con
 }
 
 /* Attributes of a directory change in place: its names are what a version of it is about. */
-static int update_dir(int fd, const struct wire_attr *a, struct augur_rec *rec, u8 set, u8 clear)
+static int update_dir(int fd, const struct wire_attr *a, const u8 *xattrs, size_t len, struct augur_rec *rec,
+		      u8 set, u8 clear)
 {
-	struct timespec ts[2];
+	int err = attrs_dir(fd, a, xattrs, len);
 
-	lower_times(a, ts);
-	if (fchown(fd, a->uid, a->gid) || fchmod(fd, a->mode & 07777) || futimens(fd, ts))
-		return -errno;
+	if (err)
+		return err;
 	rec->version = a->version;
 	rec->size = a->size;
 	rec->nlink = a->nlink;
@@ -349,7 +339,8 @@ static void meet_dir(int dir, struct stub_ent *s, struct augur_rec *rec)
 	lower_record_lock();
 	s->res = lower_record_read(fd, rec);
 	if (!s->res)
-		s->res = update_dir(fd, &s->attr, rec, AUGUR_REC_STUB, AUGUR_REC_COMPLETE | AUGUR_REC_STALE);
+		s->res = update_dir(fd, &s->attr, s->xattrs, s->xattrs_len, rec, AUGUR_REC_STUB,
+				    AUGUR_REC_COMPLETE | AUGUR_REC_STALE);
 	lower_record_unlock();
 	s->outcome = s->res ? STUB_FAILED : STUB_ATTR;
 }
@@ -357,19 +348,21 @@ static void meet_dir(int dir, struct stub_ent *s, struct augur_rec *rec)
 static void build_aside(struct stub_job *j, struct stub_ent *s)
 {
 	struct cache *c = j->c;
+	struct spot tmp;
 
 	/* Before anything else: from here on every name of the old inode asks (CONTRACTS 2). */
 	s->res = lower_record_flags(c, &s->old_fh, NULL, AUGUR_REC_STALE, 0);
 	if (s->res)
 		return;
 	snprintf(s->tmp, sizeof(s->tmp), "s%llx", (unsigned long long)__atomic_add_fetch(&c->tmp_no, 1, __ATOMIC_RELAXED));
-	s->res = make_at(c, c->tmp_fd, s->tmp, s);
+	tmp = spot_of(c->tmp_fd);
+	s->res = make_at(c, &tmp, s->tmp, s);
 	if (!s->res)
 		s->outcome = STUB_DIFFERS;
 }
 
 /* The name exists: compare. */
-static void meet(struct stub_job *j, int dir, struct stub_ent *s, int fd)
+static void meet(struct stub_job *j, const struct spot *sp, struct stub_ent *s, int fd)
 {
 	struct augur_rec rec;
 	char path[64];
@@ -385,9 +378,9 @@ static void meet(struct stub_job *j, int dir, struct stub_ent *s, int fd)
 	}
 	if (n < 0 || augur_rec_decode(buf, n, &rec)) {
 		/* A leftover: nobody has seen it. */
-		s->res = remove_any(dir, s->name);
+		s->res = remove_any(sp->fd, s->name);
 		if (!s->res)
-			s->res = make_at(j->c, dir, s->name, s);
+			s->res = make_at(j->c, sp, s->name, s);
 		if (!s->res)
 			s->outcome = STUB_NEW;
 		return;
@@ -399,7 +392,7 @@ static void meet(struct stub_job *j, int dir, struct stub_ent *s, int fd)
 		s->flags |= COBJ_CAPS;
 	s->shift = rec.chunk_shift;
 	if (S_ISDIR(st.st_mode) && S_ISDIR(s->attr.mode) && !memcmp(rec.oid, s->attr.oid, AUGUR_OID_LEN)) {
-		meet_dir(dir, s, &rec);
+		meet_dir(sp->fd, s, &rec);
 		if (s->outcome == STUB_SAME && (rec.flags & AUGUR_REC_COMPLETE))
 			s->flags |= COBJ_COMPLETE;
 		return;
@@ -443,7 +436,7 @@ static void find_twin(struct stub_job *j, u32 i)
 	}
 }
 
-static void stub_one(struct stub_job *j, int dir, u32 i)
+static void stub_one(struct stub_job *j, const struct spot *sp, u32 i)
 {
 	struct stub_ent *s = &j->ents[i];
 	CLEANUP_CLOSE int fd = -1;
@@ -453,16 +446,16 @@ static void stub_one(struct stub_job *j, int dir, u32 i)
 	if (s->res)
 		return;
 	find_twin(j, i);
-	fd = openat(dir, s->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(sp->fd, s->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd >= 0) {
-		meet(j, dir, s, fd);
+		meet(j, sp, s, fd);
 		return;
 	}
 	if (errno != ENOENT) {
 		s->res = -errno;
 		return;
 	}
-	s->res = make_at(j->c, dir, s->name, s);
+	s->res = make_at(j->c, sp, s->name, s);
 	if (!s->res)
 		s->outcome = STUB_NEW;
 }
@@ -536,7 +529,7 @@ static int take_dir_attr(struct stub_job *j, int dir)
 		return -ESTALE;
 	j->dir_changed = dir_differs(&j->dir_attr, &rec, &st);
 	if (j->dir_changed)
-		return update_dir(dir, &j->dir_attr, &rec, set, clear);
+		return update_dir(dir, &j->dir_attr, j->dir_xattrs, j->dir_xattrs_len, &rec, set, clear);
 	if (rec.flags == ((rec.flags & ~clear) | set))
 		return 0;
 	rec.flags = (rec.flags & ~clear) | set;
@@ -566,10 +559,12 @@ int stub_work(void *arg)
 {
 	struct stub_job *j = arg;
 	CLEANUP_CLOSE int dir = fh_open(j->c->top_fd, &j->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	struct spot sp;
 
 	if (dir < 0)
 		return dir;
+	sp = spot_of(dir);
 	for (u32 i = 0; i < j->n; i++)
-		stub_one(j, dir, i);
+		stub_one(j, &sp, i);
 	return finish_dir(j, dir);
 }

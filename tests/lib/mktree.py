@@ -6,12 +6,13 @@
 
 N regular files of 0 bytes to 64 KiB in directories of --per-dir, and, unless --plain: a nest of directories, hard links
 within and across directories, symbolic links (to nowhere, absolute, long), names with spaces, newlines, bytes that are
-not UTF-8 and of 255 bytes, user xattrs, odd modes and owners, an empty directory, a fifo, a sparse
-file, one file of --big MiB. All times lie in the past and are fixed.
+not UTF-8 and of 255 bytes, user xattrs, odd modes and owners, an empty directory, a fifo, a sparse file, one file of
+--big MiB, directories whose group and default ACL their contents do not have. All times lie in the past and are fixed.
 """
 import argparse
 import os
 import random
+import struct
 
 ap = argparse.ArgumentParser()
 ap.add_argument("--files", type=int, default=200)
@@ -65,6 +66,14 @@ if not o.plain:
         write(f"modes/m{m:04o}", b"m")
         os.chown(at(f"modes/m{m:04o}"), 1000 + m % 7, 100)
         os.chmod(at(f"modes/m{m:04o}"), m)
+    # version 2; user::rwx, user:7:rwx, group::r-x, mask::rwx, other::r-x
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *e) for e in ((1, 7, -1), (2, 7, 7), (4, 5, -1), (16, 7, -1), (32, 5, -1)))
+    os.makedirs(at("heirs/dir"))
+    write("heirs/file", b"not of the group\n")
+    os.chown(at("heirs"), 0, 50)
+    os.chmod(at("heirs"), 0o2775)
+    os.setxattr(at("heirs"), "system.posix_acl_default", acl)
+    os.setxattr(at("heirs/dir"), "system.posix_acl_access", acl)
     os.makedirs(at("empty"))
     os.chmod(at("empty"), 0o1777)
     os.mkfifo(at("odd/fifo"))

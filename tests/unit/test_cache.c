@@ -301,12 +301,11 @@ static void directory_attributes(void **state)
 		stat(at("root/d"), &before);
 		j = stub_job_new(c, d);
 		stub_job_add(j, &in);
-		j->has_dir = true;
 		if (i == 1)
 			e.attr.mtime_nsec++;	/* alone: put back by utimensat() within one tick */
 		if (i == 2)
 			e.attr.mode = S_IFDIR | 01700;
-		j->dir_attr = e.attr;
+		stub_job_dir(j, &e);
 		assert_int_equal(stub_work(j), 0);
 		assert_int_equal(j->dir_changed, i > 0);
 		stat(at("root/d"), &st);
@@ -317,6 +316,75 @@ static void directory_attributes(void **state)
 		assert_int_equal(rec.flags, AUGUR_REC_STUB);
 		stub_job_free(j);
 	}
+}
+
+/* One pair as on the wire: lengths, name, value. */
+static size_t pair(u8 *b, const char *name, const void *val, u16 len)
+{
+	size_t n = strlen(name);
+
+	b[0] = n;
+	b[1] = len;
+	b[2] = len >> 8;
+	memcpy(b + 3, name, n);
+	memcpy(b + 3 + n, val, len);
+	return 3 + n + len;
+}
+
+/* A new inode has nothing from the directory it is made in. */
+static void nothing_is_inherited(void **state)
+{
+	/* version 2; user::rwx, user:7:rwx, group::r-x, mask::rwx, other::r-x */
+	static const u8 acl[] = { 2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 2, 0, 7, 0, 7, 0, 0, 0, 4, 0, 5, 0, 255, 255,
+				  255, 255, 16, 0, 7, 0, 255, 255, 255, 255, 32, 0, 5, 0, 255, 255, 255, 255 };
+	struct wire_entry e[] = { entry("f", S_IFREG | 0640, 10, 1), entry("d", S_IFDIR | 0750, 4096, 2) };
+	struct stat st;
+
+	assert_int_equal(chown(at("root"), 0, 50), 0);
+	assert_int_equal(chmod(at("root"), 02755), 0);
+	if (setxattr(at("root"), "system.posix_acl_default", acl, sizeof(acl), 0))
+		assert_int_equal(errno, EOPNOTSUPP);
+	stub_job_free(make(e, 2));
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(stat(at("root/%s", e[i].name), &st), 0);
+		assert_int_equal(st.st_gid, 0);
+		assert_int_equal(st.st_mode, e[i].attr.mode);
+		assert_true(getxattr(at("root/%s", e[i].name), "system.posix_acl_access", NULL, 0) < 0);
+		assert_true(getxattr(at("root/%s", e[i].name), "system.posix_acl_default", NULL, 0) < 0);
+	}
+}
+
+/* A directory's attributes are the owner's, also when it has one less. */
+static void directory_xattrs(void **state)
+{
+	struct wire_entry e = entry("d", S_IFDIR | 0755, 4096, 2);
+	u8 buf[128];
+	struct stub_job *j;
+	struct cobj *d;
+	char val[8];
+
+	e.xattrs = buf;
+	e.xattrs_len = pair(buf, "trusted.one", "1", 1);
+	e.xattrs_len += pair(buf + e.xattrs_len, "trusted.two", "2", 1);
+	j = make(&e, 1);
+	d = take(j, 0);
+	stub_job_free(j);
+	assert_int_equal(getxattr(at("root/d"), "trusted.two", val, sizeof(val)), 1);
+	/* By its own listing, then by its parent's. */
+	e.xattrs_len = pair(buf, "trusted.one", "X", 1);
+	e.attr.ctime_nsec++;
+	j = stub_job_new(c, d);
+	stub_job_dir(j, &e);
+	assert_int_equal(stub_work(j), 0);
+	stub_job_free(j);
+	assert_int_equal(getxattr(at("root/d"), "trusted.one", val, sizeof(val)), 1);
+	assert_int_equal(val[0], 'X');
+	assert_int_equal(getxattr(at("root/d"), "trusted.two", val, sizeof(val)), -1);
+	e.xattrs_len = 0;
+	e.attr.ctime_nsec++;
+	stub_job_free(make(&e, 1));
+	assert_int_equal(getxattr(at("root/d"), "trusted.one", val, sizeof(val)), -1);
+	assert_int_equal(getxattr(at("root/d"), AUGUR_XATTR_NAME, NULL, 0), AUGUR_RECORD_LEN);
 }
 
 static void leftover_is_remade(void **state)
@@ -734,7 +802,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(attach_errors), T(foreign_volume), T(a_copy_is_refused), T(tmp_is_swept), T(kinds), T(reading_moves_no_time), T(directory_attributes),
+		T(attach_errors), T(foreign_volume), T(a_copy_is_refused), T(tmp_is_swept), T(kinds), T(reading_moves_no_time), T(directory_attributes), T(nothing_is_inherited), T(directory_xattrs),
 		T(leftover_is_remade),
 		T(same_and_other), T(hard_links), T(evil_entries), T(extras_are_found), T(presence_and_claims),
 		T(another_version_has_nothing), T(damaged_claim_is_none), T(capability_stays), T(names_and_place),
