@@ -238,6 +238,8 @@ void conn_start(struct xfer_conn *c)
 
 static void tell_down(struct xfer_conn *c)
 {
+	static struct xfer_stats nowhere;
+
 	if (c->body) {
 		struct xfer_buf *b = c->body;
 
@@ -250,6 +252,8 @@ static void tell_down(struct xfer_conn *c)
 	if (c->down_told)
 		return;
 	c->down_told = true;
+	/* Operations that are still to come back find the owner, whose counters these are, gone. */
+	c->stats = &nowhere;
 	c->ops->down(c, c->err);
 }
 
