@@ -110,8 +110,8 @@ void origin_interest_note(struct origin_client *cl, const struct origin_seen *se
 
 		if (!in)
 			in = interest_new(o, s);
-		else if (in->tag != s->tag)	/* the serve itself has seen a change */
-			origin_interest_changed(o, in, s->tag, false, cl);
+		else if (in->tag != s->tag)	/* the serve itself has seen a change; of a list one name does not tell it */
+			origin_interest_changed(o, in, s->tag, false, s->part ? NULL : cl);
 		in->pu = s->loc.pu;
 		in->mode = s->mode;
 		in->vague |= s->vague;

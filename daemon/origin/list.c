@@ -57,6 +57,7 @@ static void seen_add(struct list_job *l, const struct origin_entry *ent, bool va
 	s->loc = ent->loc;
 	s->tag = ent->st.tag;
 	s->vague = vague;
+	s->part = false;
 	s->mode = ent->st.stx.stx_mode;
 }
 
@@ -188,6 +189,7 @@ static int list_close(struct list_job *l)
 		l->young = true;
 	/* Where events tell of changes, they tell of those within the timestamp, too. */
 	seen_add(l, &l->self, l->young && !l->events);
+	l->seen[l->nseen - 1].part = !l->whole;
 	return 0;
 }
 

@@ -127,6 +127,7 @@ struct origin_seen {
 	u64	tag;
 	u32	mode;
 	bool	vague;			/* young: may change and keep this tag */
+	bool	part;		/* of a directory one name was served, not its list */
 };
 
 struct origin;

@@ -108,6 +108,8 @@ static void check_result(struct origin *o, const struct check_item *it)
 		/* While a directory is young a further change would leave the tag as it is. */
 		in->vague = it->young;
 		origin_interest_changed(o, in, it->now, false, NULL);
+	} else if (it->status) {
+		origin_watch_check(o, in);	/* it could not be looked at: no verdict, and no second event */
 	}
 }
 
@@ -434,6 +436,7 @@ int origin_watch_start(struct origin *o)
 
 	o->watch = w;
 	w->o = o;
+	w->fan_fd = -1;
 	w->pass_ns = o->cfg.rescan_ns ? o->cfg.rescan_ns : RESCAN_NS;
 	w->root_mac = origin_mac_dup(o);
 	err = root_look(w);	/* once, at the start, waited for */
