@@ -121,6 +121,7 @@ struct vol {
 	u64		walk_ns;	/* last demand of a walk */
 	u64		warned_ns;
 	unsigned int	failing;	/* asks that are being retried */
+	unsigned int	unmarked;	/* changes whose mark the disk has not taken yet */
 	/* reval.c */
 	struct list	reval_q;
 	struct io_op	reval_op;

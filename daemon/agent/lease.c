@@ -11,6 +11,7 @@
 
 #include "agent/agent.h"
 #include "base/log.h"
+#include "base/seeded.h"
 #include "common/lease.h"
 
 #define SWEEP_ITEMS	512
@@ -45,6 +46,13 @@ static void lease_stop(struct vol *v, u32 shard)
 {
 	if (v->m)
 		upcall_lease(v->m, shard, v->leases[shard].seq, 0);
+}
+
+/* The last change whose mark is on the disk; while one is not, what was kept before stays. */
+static void seq_keep(struct vol *v, u32 shard)
+{
+	if (!v->unmarked)
+		cache_seq_store(v->c, shard, 0, v->leases[shard].seq);
 }
 
 /* ---- sweep ---- */
@@ -85,7 +93,7 @@ static void sweep_end(struct sweep *s)
 			l->seq = 0;
 			continue;
 		}
-		cache_seq_store(v->c, i, 0, l->seq);
+		seq_keep(v, i);
 		lease_push(v, i);
 	}
 	if (s->n)
@@ -206,7 +214,7 @@ static void renewal_end(struct renewal *r)
 		if (r->seqs[i] != l->seq) {
 			l->seq = r->seqs[i];
 			if (l->state == LS_OK)
-				cache_seq_store(v->c, i, 0, l->seq);
+				seq_keep(v, i);
 		}
 		lease_push(v, i);
 	}
@@ -252,7 +260,7 @@ static void shard_inval(struct renewal *r, struct wire_in in)
 
 	if (change_parse_item(in, &shard, &seq, &kind, &oid, &parent, &name, &name_len))
 		return;
-	if (!change_is_news(r->v, kind, shard, seq, oid, parent))
+	if (!change_is_news(r->v, kind, shard, seq, oid, parent) || seeded(SEEDED_STALE_LEASE))
 		return;		/* was pushed */
 	r->marks++;
 	change_apply(r->v, kind, oid, parent, name, name_len, renewal_marked, r);

@@ -99,6 +99,8 @@ static void job_run(struct dir_job *dj)
 
 	if (dj->final && d->nnames)
 		qsort(d->names, d->nnames, sizeof(u64), cmp_u64);
+	if (d->err)
+		dj->j->set_complete = false;
 	for (u32 i = 0; i < dj->j->n; i++)
 		know(&dj->j->ents[i], cobj_peek(d->v->c, dj->j->ents[i].attr.oid));
 	stub_job_run(dj->j);
@@ -151,12 +153,27 @@ static void job_start(struct dir_job *dj)
 
 /* ---- after: index, switches ---- */
 
+/*
+ * The object has one name and was here by another: it was renamed.  Nobody may have said so (an
+ * origin without events, an owner that was away), and the inode at the old name looks whole.
+ */
+static void leave_name(struct dwork *d, const struct stub_ent *s, const struct cobj *o)
+{
+	if (!o || fh_equal(&o->fh, &s->fh) || !o->name || (s->attr.nlink > 1 && !S_ISDIR(s->attr.mode)))
+		return;
+	if (o->name_len == s->name_len && !memcmp(o->name, s->name, s->name_len) &&
+	    !memcmp(o->parent, d->oid, AUGUR_OID_LEN))
+		return;
+	change_apply(d->v, AUGUR_INVAL_ENTRY, s->attr.oid, o->parent, o->name, o->name_len, NULL, NULL);
+}
+
 static void take_entry(struct dwork *d, struct stub_ent *s)
 {
 	struct vol *v = d->v;
 	struct cobj *o = cobj_peek(v->c, s->attr.oid);
 	u8 flags = s->flags;
 
+	leave_name(d, s, o);
 	/* Presence that is in memory already is better than what the record says. */
 	if (o && fh_equal(&o->fh, &s->fh) && o->version == s->attr.version && o->tag == s->attr.tag &&
 	    s->outcome != STUB_ATTR)
@@ -222,7 +239,7 @@ static void apply(struct dir_job *dj)
 		case STUB_FAILED:
 			log_warn("event=stub name=%s error=\"%s\"", log_esc(s->name, s->name_len), strerror(-s->res));
 			/* A directory with a name missing must not be called complete. */
-			if (dj->final && !dj->j->err)
+			if (!dj->r && !dj->j->err)
 				dj->j->err = s->res;
 			break;
 		}
@@ -268,6 +285,8 @@ static void job_done(struct dir_job *dj)
 
 	links_next(d->v, dj);
 	d->running = NULL;
+	if (dj->j->err && !dj->r && !d->err)
+		d->err = dj->j->err;	/* the next one may be the last, which must not call it complete then */
 	job_next(d);
 	dir_job_ended(d, dj);
 }
@@ -300,7 +319,7 @@ static void rerun(struct dir_job *dj)
 			j->ents[n++] = j->ents[i];
 	j->n = n;
 	j->done = rerun_done;
-	j->set_complete = dj->final && j->has_dir;
+	j->set_complete = dj->final && j->has_dir && !dj->d->err;
 	stub_job_run(j);
 }
 

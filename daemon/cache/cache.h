@@ -231,7 +231,7 @@ int lower_list_names(int dirfd, struct lower_name **names, size_t *n);
 int lower_look(int dirfd, struct lower_name *ln);
 /* Names of a directory with their records, in the directory's order. */
 int lower_list(struct cache *c, const struct fh *dir, struct lower_name **names, size_t *n);
-int lower_has(struct cache *c, const struct fh *dir, const char *name);	/* 0, -ENOENT, -ESTALE; quick */
+int lower_has(struct cache *c, const struct fh *dir, const char *name, u8 oid[AUGUR_OID_LEN]);	/* 0 and the oid, -ENOENT, -ESTALE; quick */
 void lower_names_free(struct lower_name *names, size_t n);
 /* Where is this inode? parent's oid and handle, by its name in the lower tree. */
 int lower_parent(struct cache *c, const struct fh *fh, u8 parent_oid[AUGUR_OID_LEN], struct fh *parent_fh,

@@ -213,7 +213,7 @@ void lower_names_free(struct lower_name *names, size_t n)
 }
 
 /* 0 if the directory has the name with a valid record; -ENOENT, -ESTALE (marked), another -errno. Quick: not a worker. */
-int lower_has(struct cache *c, const struct fh *dir, const char *name)
+int lower_has(struct cache *c, const struct fh *dir, const char *name, u8 oid[AUGUR_OID_LEN])
 {
 	CLEANUP_CLOSE int fd = fh_open(c->top_fd, dir, O_RDONLY | O_DIRECTORY);
 	struct lower_name ln = { .name = (char *)name };
@@ -222,6 +222,7 @@ int lower_has(struct cache *c, const struct fh *dir, const char *name)
 	if (fd < 0)
 		return fd;
 	err = lower_look(fd, &ln);
+	memcpy(oid, ln.oid, AUGUR_OID_LEN);
 	return err ? err : !ln.valid ? -ENOENT : ln.stale ? -ESTALE : 0;
 }
 

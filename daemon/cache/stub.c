@@ -564,7 +564,10 @@ int stub_work(void *arg)
 	if (dir < 0)
 		return dir;
 	sp = spot_of(dir);
-	for (u32 i = 0; i < j->n; i++)
+	for (u32 i = 0; i < j->n; i++) {
 		stub_one(j, &sp, i);
+		if (j->ents[i].outcome == STUB_FAILED)
+			j->set_complete = false;	/* a name is missing */
+	}
 	return finish_dir(j, dir);
 }

@@ -9,6 +9,7 @@
  * was never used is the peer's mistake and ends the connection.
  */
 #include "base/log.h"
+#include "base/seeded.h"
 #include "xfer/client.h"
 
 #define STREAM_LAST	0xfffffff0U	/* a connection this old is replaced before numbers repeat */
@@ -113,6 +114,18 @@ static int stream0_frame(struct client_link *l, const struct wire_hdr *h, struct
 	return 0;
 }
 
+/* A seeded mistake: an answer goes to another question of the same kind. */
+static struct xfer_call *other_call(struct client_link *l, struct xfer_call *c)
+{
+	struct xfer_call *o;
+	size_t i = 0;
+
+	while ((o = map_next(&l->calls, &i)))
+		if (o != c && o->type == c->type)
+			return o;
+	return c;
+}
+
 static int answer_frame(struct client_link *l, const struct wire_hdr *h, struct xfer_buf *body)
 {
 	struct xfer_conn *conn = l->conn;
@@ -123,6 +136,8 @@ static int answer_frame(struct client_link *l, const struct wire_hdr *h, struct 
 		return h->stream < l->next_stream && (h->flags & WIRE_REPLY) ? 0 : -EPROTO;
 	if (!(h->flags & WIRE_REPLY) || h->type != c->type)
 		return -EPROTO;
+	if (seeded(SEEDED_WRONG_REPLY) && h->flags & WIRE_DATA)
+		c = other_call(l, c);
 	if (!(h->flags & WIRE_LAST)) {
 		c->last_ns = conn->last_rx_ns;
 		if (c->frame)
@@ -161,7 +176,8 @@ static void client_down(struct xfer_conn *conn, int err)
 	size_t i = 0;
 
 	while ((c = map_next(&l->calls, &i)))
-		call_fail(c, p->freed ? -ECANCELED : err);
+		if (!seeded(SEEDED_LOST_WAITER) || p->freed)
+			call_fail(c, p->freed ? -ECANCELED : err);
 	if (p->cur == l)
 		p->cur = NULL;
 	list_del(&l->link);
