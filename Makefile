@@ -33,7 +33,7 @@ UNIT_SRC := $(wildcard tests/unit/test_*.c)
 UNIT := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/asan/unit/%)
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
-.PHONY: help all module daemon tools check check-unit check-vm check-long demo bench style install dkms-install clean setup unit asan fuzz
+.PHONY: help all module daemon tools check check-unit check-vm check-long demo bench style install dkms-install clean setup unit asan fuzz sim
 
 help: ## print these targets
 	@echo "augurfs $(VERSION): make TARGET [KVER=version] [BUILD=folder]"
@@ -60,8 +60,9 @@ check-unit: ## the unit tests (ASan, UBSan); no root
 check-vm: all ## the guest tests on both kernels
 	@tests/run -k all --vm
 
-check-long: ## what takes hours; so far check, and the acceptance programs
+check-long: ## what takes hours; so far check, 10,000 seeds of the simulator, and the acceptance programs
 	@$(MAKE) --no-print-directory check
+	@tests/sim/run --seeds 1-10000 && tests/sim/run --asan --seeds 10001-10500
 	@for t in $$(tests/accept --list); do tests/accept $$t || exit; done
 
 demo: ## boots a guest, mounts its /usr from two proxies 10 ms away, reads it twice, shows what happened
@@ -148,9 +149,27 @@ $(BUILD)/asan/augurd: $(BUILD)/asan/daemon/main.o $(BUILD)/asan/libaugurd.a
 $(BUILD)/asan/augur: $(call objects,asan,$(AUGUR_SRC))
 	$(call link,$(ASAN),$(PKG_LIBS))
 
-unit: $(UNIT) $(BUILD)/asan/augur
+unit: $(UNIT) $(BUILD)/asan/augur sim
 $(BUILD)/asan/unit/%: $(BUILD)/asan/tests/unit/%.o $(BUILD)/asan/libaugurd.a
 	$(call link,$(ASAN),$(PKG_LIBS) -lcmocka)
+
+# The simulator: agent and proxies on a simulated I/O table, and the system calls of their jobs wrapped (tests/sim/fs.c).
+# Without netlink, control sockets and the real tables; the seeded mistakes of base/seeded.h are in.
+SIM_SRC := $(wildcard tests/sim/*.c)
+SIM_LIB := $(filter-out daemon/upcall/% daemon/main.c daemon/role_agent.c,$(DAEMON_SRC)) $(COMMON_SRC)
+SIM_WRAP := close name_to_handle_at open_by_handle_at statx fstatfs clock_getres getrandom time read pread pwrite fdatasync syncfs \
+	ftruncate mkdirat symlinkat linkat fsetxattr setxattr lsetxattr utimensat futimens fgetxattr openat
+comma := ,
+SIM_LD = $(SIM_WRAP:%=-Wl$(comma)--wrap=%)
+sim: $(BUILD)/sim/sim $(BUILD)/sim-asan/sim ## the simulator, plain and under sanitizers
+$(BUILD)/sim/obj/%.o: %.c $(BUILD)/flags
+	$(call compile,$(CFLAGS) -DAUGUR_SEEDED)
+$(BUILD)/sim-asan/obj/%.o: %.c $(BUILD)/flags
+	$(call compile,$(ASAN) -DAUGUR_SEEDED)
+$(BUILD)/sim/sim: $(call objects,sim/obj,$(SIM_SRC) $(SIM_LIB)) $(BUILD)/sources
+	$(call link,$(CFLAGS) $(SIM_LD),$(PKG_LIBS))
+$(BUILD)/sim-asan/sim: $(call objects,sim-asan/obj,$(SIM_SRC) $(SIM_LIB)) $(BUILD)/sources
+	$(call link,$(ASAN) $(SIM_LD),$(PKG_LIBS))
 
 # One program a target; run it on its seeds: build/fuzz/fuzz_wire -max_total_time=60 build/fuzz/corpus tests/fuzz/corpus/wire
 FUZZFLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * faults.c - what goes wrong in a run, and when: drawn before the load starts.
+ */
+#include <stdio.h>
+
+#include "sim.h"
+
+#define FAULTS_MAX	16
+
+enum fault_kind { F_RESET, F_CUT, F_REFUSE, F_PROXY, F_AGENT, F_CACHE_DISK, F_ORIGIN_DISK, F_KINDS };
+
+struct fault { struct event ev; enum fault_kind kind; };
+
+unsigned int faults_hit;
+
+static struct fault plan[FAULTS_MAX];
+static unsigned int nplan;
+
+static void break_disk(int node, bool cache)
+{
+	static const enum disk_fault kinds[] = { DISK_EIO, DISK_SHORT, DISK_SLOW, DISK_FULL };
+
+	disks[node].fault = kinds[below(cache ? 4 : 3)];
+	disks[node].permille = disks[node].fault == DISK_FULL ? 1000 : between(20, 400);
+	disks[node].until = sim_now + between(50 * MSEC, 4 * SEC);
+	note("disk of n%d: fault %d", node, disks[node].fault);
+}
+
+static void strike(struct event *e)
+{
+	struct fault *f = container_of(e, struct fault, ev);
+	int proxy = between(1, PROXIES);
+
+	faults_hit++;
+	note("fault %d", f->kind);
+	switch (f->kind) {
+	case F_RESET:
+		for (u64 i = between(1, 4); i; i--)
+			net_reset_one();
+		break;
+	case F_CUT:
+		net_cut(chance(800) ? AGENT : (int)between(1, PROXIES), proxy, sim_now + between(50 * MSEC, 20 * SEC));
+		break;
+	case F_REFUSE:
+		net_refuse(proxy, sim_now + between(100 * MSEC, 5 * SEC));
+		net_reset_one();
+		break;
+	case F_PROXY:
+		proxy_bounce(proxy, between(MSEC, 6 * SEC));
+		break;
+	case F_AGENT:
+		agent_bounce();
+		break;
+	case F_CACHE_DISK:
+		break_disk(AGENT, true);
+		break;
+	default:
+		break_disk(proxy, false);
+	}
+}
+
+void faults_plan(u64 from, u64 to)
+{
+	static const enum fault_kind kinds[] = {
+		F_RESET, F_RESET, F_RESET, F_CUT, F_CUT, F_REFUSE, F_PROXY, F_PROXY, F_AGENT, F_CACHE_DISK, F_CACHE_DISK,
+		F_ORIGIN_DISK,
+	};
+
+	nplan = below(FAULTS_MAX + 1);
+	for (unsigned int i = 0; i < nplan; i++) {
+		plan[i].kind = kinds[below(ARRAY_SIZE(kinds))];
+		event_at(&plan[i].ev, between(from, to), strike);
+	}
+}
+
+bool faults_restart_agent(void)
+{
+	for (unsigned int i = 0; i < nplan; i++)
+		if (plan[i].kind == F_AGENT)
+			return true;
+	return false;
+}
+
+void faults_end(void)
+{
+	for (unsigned int i = 0; i < nplan; i++)
+		event_cancel(&plan[i].ev);
+	memset(disks, 0, sizeof(disks));
+	net_heal();
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * sim.h - a whole cluster in one thread: an agent, three proxies, the network between them, the
+ * kernel above the agent and the disks below all, under one virtual clock and one seed.
+ *
+ *	world.c		clock, events, random numbers, trace	io_sim.c	the I/O table of a node
+ *	net.c		connections and what happens to them	fs.c		system calls of the jobs
+ *	kernel.c	the module: requests, grants, leases	readers.c	who reads, and what may be seen
+ *	origin_sim.c	the tree, its history, edits		cluster.c	proxies and agent, start and end
+ *	faults.c	what goes wrong, and when		main.c		seeds, processes, verdicts
+ *
+ * A run is a child process of its own, so every run begins with the same memory.  Nothing here
+ * asks the real clock or a real source of random numbers; what the real filesystem (a tmpfs of
+ * the run's own) would answer differently each time is made the same in fs.c.
+ */
+#ifndef AUGUR_TESTS_SIM_H
+#define AUGUR_TESTS_SIM_H
+
+#include "base/fh.h"
+#include "base/io_impl.h"
+#include "base/mem.h"
+#include "upcall/upcall.h"
+
+#define MSEC		1000000ul
+#define SEC		1000000000ul
+#define SIM_START	(1000 * SEC)		/* CLOCK_BOOTTIME at the beginning */
+#define SIM_REAL	(1000000000 * SEC)	/* what CLOCK_REALTIME is ahead of it */
+#define TICK_NS		(4 * MSEC)		/* granularity of timestamps */
+#define LEASE_MS	3000
+#define TIMEOUT_MS	8000
+#define PROXIES		3
+
+/* ---- world.c ---- */
+struct event { u64 at, key; size_t place; bool queued; void (*fn)(struct event *e); };
+extern u64 sim_now;
+extern bool sim_quiet;				/* the load is over and the world is healed */
+void world_begin(u64 seed, bool trace);
+void event_at(struct event *e, u64 at, void (*fn)(struct event *e));
+void event_cancel(struct event *e);
+/* The next event happens; false: there is none. */
+bool world_step(void);
+u64 rnd(void);
+u64 below(u64 n);				/* 0 .. n-1 */
+u64 between(u64 a, u64 b);			/* a .. b */
+bool chance(unsigned int permille);
+/* A line of the trace: printed if wanted, hashed always. */
+void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+u64 world_hash(void);
+u64 world_events(void);
+/* The run has failed: says why and ends it. */
+void violated(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
+
+/* ---- io_sim.c ---- */
+#define VFD		(1 << 20)		/* descriptors of the simulated network begin here */
+enum { AGENT = 0 };				/* nodes: the agent, then the proxies */
+#define NODES		(1 + PROXIES)
+struct node {
+	struct io	io;
+	int		id;
+	bool		up;
+	unsigned int	ops;			/* in flight */
+	struct list	pending;		/* struct pend */
+	struct list	polls;
+	struct spool	*pools[64];
+};
+extern struct node nodes[NODES];
+extern struct node *running;			/* whose job or callback runs now */
+struct io *io_sim_open(int id);
+/* An operation is about to end: done(res) comes after @delay. */
+void io_sim_finish(struct node *n, struct io_op *op, int res, u64 delay);
+/* Looks at the real descriptors that somebody polls. */
+void io_sim_polls(void);
+
+/* ---- net.c ---- */
+void net_begin(void);
+int net_listen(struct node *n, const struct sockaddr *addr);
+void net_accept(struct node *n, struct io_op *op, int fd);
+void net_connect(struct node *n, struct io_op *op, const struct sockaddr *addr);
+void net_send(struct node *n, struct io_op *op, int fd);
+void net_send_last(struct node *n, int fd, const void *buf, size_t len);
+void net_recv(struct node *n, struct io_op *op, int fd, void *buf, size_t len, size_t least);
+void net_close(struct node *n, int fd);
+bool net_cancel(struct node *n, struct io_op *op);	/* false: it has ended already */
+void net_down(struct node *n);			/* the machine is gone: everything of it is reset */
+unsigned int net_open(int node);		/* descriptors of it */
+/* Faults. */
+bool net_reset_one(void);
+void net_cut(int a, int b, u64 until);		/* nothing passes; connections stay */
+void net_refuse(int node, u64 until);
+void net_heal(void);
+
+/* ---- fs.c ---- */
+enum disk_fault { DISK_OK, DISK_FULL, DISK_EIO, DISK_SHORT, DISK_SLOW };
+struct disk { enum disk_fault fault; unsigned int permille; u64 until; };
+extern struct disk disks[NODES];
+extern u64 fs_faults;				/* that hit */
+u64 disk_delay(int node);
+void fs_changed(u64 ino);			/* its ctime is now */
+void fs_begin(void);
+u64 now_real(void);
+u64 fs_ctime(u64 ino);
+
+/* ---- origin_sim.c ---- */
+struct state { u64 cid, from, to; u32 len; struct state *next; };	/* cid 0: the name is absent */
+struct ofile { char dir[16], name[16]; struct state *first, *last; };
+extern struct ofile ofiles[];
+extern unsigned int nofiles;
+void origin_build(const char *top);
+void origin_edit(bool renames);
+void origin_settle(void);
+void pattern(u64 cid, u64 off, u8 *buf, size_t len);
+/* What content a file of @len bytes is that has @p at @off: its cid, or 0. */
+u64 pattern_cid(const u8 *p, size_t len, u64 off);
+bool pattern_is(u64 cid, const u8 *p, size_t len, u64 off);
+u32 cid_len(u64 cid);
+
+/* ---- kernel.c ---- */
+typedef void kdone_fn(void *arg, int status, u32 flags);
+struct kino { u64 ino; struct fh fh; u8 oid[AUGUR_OID_LEN]; u64 size, version; u32 pu, shift; bool dir, complete, stale;
+	      bool settled; u8 *map, *lent; u64 cid; };
+extern struct upcall_mount kmount;
+void kernel_begin(const char *cache);
+struct kino *kino_root(void);
+/* Of a name in the lower tree: 0, -ENOENT (ask), -ESTALE (ask again). */
+int kernel_peek(struct kino *dir, const char *name, struct kino **out);
+/* The lower inode, as an open holds it. */
+int kernel_open(const struct kino *k);
+bool kernel_leased(const struct kino *k);
+void kernel_ask(u32 op, struct kino *k, const char *name, u64 off, u64 len, kdone_fn *fn, void *arg);
+bool kino_has(const struct kino *k, u64 off, u64 len);
+unsigned int kernel_waiting(void);
+void kernel_check_all(void);
+extern u64 kernel_requests;
+
+/* ---- readers.c ---- */
+void readers_start(unsigned int n, u64 stale_ns);
+void readers_stop(void);
+bool readers_idle(void);
+/* Reads everything once: all of it must be there and new. */
+void readers_final(void);
+extern u64 reads_done, reads_failed;
+
+/* ---- cluster.c ---- */
+void cluster_begin(const char *top, bool rescan);
+void cluster_end(void);
+void proxy_bounce(int i, u64 down_ns);
+void agent_bounce(void);
+/* What was asked for by the two above happens here, outside of any event. */
+void cluster_poll(void);
+bool cluster_ready(void);
+void cluster_check_rest(void);
+
+/* ---- faults.c ---- */
+void faults_plan(u64 from, u64 to);
+bool faults_restart_agent(void);		/* is it in the plan? */
+void faults_end(void);
+extern unsigned int faults_hit;
+
+#endif
