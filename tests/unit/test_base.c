@@ -129,6 +129,8 @@ static void looked_up(struct addr_lookup *l, int res)
 static void test_lookup(void **st)
 {
 	struct lookup a = { .l.done = looked_up }, b = { .l.done = looked_up };
+	struct addr list[ADDR_LIST_MAX];
+	int direct;
 
 	addr_parse("127.0.0.1:5", 1, &a.l.text);
 	addr_parse("localhost:5", 1, &b.l.text);
@@ -138,7 +140,9 @@ static void test_lookup(void **st)
 	step_until(&a.ended);
 	step_until(&b.ended);
 	assert_int_equal(a.res, 1);
-	assert_true(b.res > 0);
+	/* A system without /etc/hosts knows no name at all. */
+	direct = addr_resolve(&b.l.text, false, false, list);
+	assert_true(direct > 0 ? b.res > 0 : b.res == direct);
 }
 
 /* ---- options ---- */
