@@ -8,7 +8,7 @@
 enum seeded_bug seeded_bug;
 
 static const char *const names[SEEDED_BUGS] = {
-	[SEEDED_LOST_WAITER] = "lost-waiter", [SEEDED_EARLY_CLAIM] = "early-claim", 
+	[SEEDED_LOST_WAITER] = "lost-waiter", [SEEDED_EARLY_CLAIM] = "early-claim",
 	[SEEDED_STALE_LEASE] = "stale-lease", [SEEDED_WRONG_REPLY] = "wrong-reply",
 };
 
