@@ -269,11 +269,11 @@ static int change_begin(struct augur_call *call, struct change *c)
 	return find_old(call, c);
 }
 
-/* The name was changed: what memory knows of the old inode and of the directory is past. */
-static void change_done(struct augur_call *call, struct change *c)
+/* The name was changed: what memory knows of the directory is past, and of the old inode if @gone. */
+static void change_done(struct augur_call *call, struct change *c, bool gone)
 {
 	augur_stat_inc(call->asb, switches);
-	if (c->old && !S_ISDIR(c->old->i_mode))
+	if (c->old && !S_ISDIR(c->old->i_mode) && gone)
 		set_stale(c->old);
 	augur_dir_changed(c->dir);
 }
@@ -300,7 +300,7 @@ int augur_nl_switch(struct augur_call *call)
 		err = augur_lower_switch(call->asb, c.dir, &c.name, d_inode(c.old_lower), &tmp,
 					 d_inode(new_lower));
 	if (!err)
-		change_done(call, &c);
+		change_done(call, &c, true);
 	change_end(call, &c);
 	dput(new_lower);
 	return err;
@@ -314,8 +314,9 @@ int augur_nl_remove(struct augur_call *call)
 	err = change_begin(call, &c);
 	if (!err)
 		err = augur_lower_remove(call->asb, c.dir, &c.name, d_inode(c.old_lower));
+	/* It may live on under other names, and is what it was. */
 	if (!err)
-		change_done(call, &c);
+		change_done(call, &c, !READ_ONCE(d_inode(c.old_lower)->i_nlink));
 	change_end(call, &c);
 	return err;
 }
