@@ -217,6 +217,7 @@ int attrs_dir(int fd, const struct wire_attr *a, const u8 *pairs, size_t len);
 /* ---- lower.c: small things done to lower inodes (worker) ---- */
 int lower_record_read(int fd, struct augur_rec *rec);
 int lower_record_write(int fd, const struct augur_rec *rec);
+int lower_record_look(int fd, struct augur_rec *rec);	/* of an O_PATH descriptor */
 /* Around reading, changing and writing a record: workers share the inodes. Not recursive. */
 void lower_record_lock(void);
 void lower_record_unlock(void);

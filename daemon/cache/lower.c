@@ -60,6 +60,11 @@ static int path_record(int fd, struct augur_rec *rec, bool write)
 	return augur_rec_decode(buf, n, rec);
 }
 
+int lower_record_look(int fd, struct augur_rec *rec)
+{
+	return path_record(fd, rec, false);
+}
+
 static pthread_mutex_t record_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 void lower_record_lock(void)

@@ -249,13 +249,24 @@ static int dress_inode(struct cache *c, const struct spot *sp, const char *name,
 	return fh_of(dir, name, &s->fh);
 }
 
-/* A name for an inode of this object and version that exists already. */
+/*
+ * A name for an inode of this object and version that exists already.  Not for one that is marked
+ * stale, whatever the index knows: its names ask for ever.
+ */
 static int link_inode(struct cache *c, int dir, const char *name, struct stub_ent *s)
 {
 	CLEANUP_CLOSE int fd = fh_open(c->top_fd, &s->link_fh, O_PATH | O_NOFOLLOW);
+	struct augur_rec rec;
+	int err;
 
 	if (fd < 0)
 		return fd;
+	err = lower_record_look(fd, &rec);
+	if (err)
+		return err;
+	if ((rec.flags & AUGUR_REC_STALE) || memcmp(rec.oid, s->attr.oid, AUGUR_OID_LEN) ||
+	    rec.version != s->attr.version || rec.ctime_sec != s->attr.ctime_sec || rec.ctime_nsec != s->attr.ctime_nsec)
+		return -ESTALE;
 	if (linkat(fd, "", dir, name, AT_EMPTY_PATH))
 		return -errno;
 	s->fh = s->link_fh;
@@ -277,6 +288,11 @@ static int make_at(struct cache *c, const struct spot *sp, const char *name, str
 		err = link_inode(c, dir, name, s);
 	if (!err)
 		return 0;
+	if (s->link_fh.len) {
+		/* What is known of that inode is not true of this one. */
+		s->flags &= ~(COBJ_COMPLETE | COBJ_CAPS);
+		s->shift = augur_shift_for(s->attr.size, c->chunk_shift);
+	}
 	err = make_inode(dir, name, s);
 	if (err)
 		return err;

@@ -482,6 +482,33 @@ static void hard_links(void **state)
 	assert_int_equal(b.st_nlink, 3);
 }
 
+/* Whatever the index thinks of it: an inode marked stale gets no more names, and what takes its place is empty. */
+static void stale_gets_no_links(void **state)
+{
+	struct wire_entry e[2] = { entry("a", S_IFREG | 0644, 10, 1), entry("b", S_IFREG | 0644, 10, 1) };
+	struct stub_ent *s;
+	struct stub_job *j;
+	struct stat a, b;
+	struct cobj *o;
+
+	e[0].attr.nlink = e[1].attr.nlink = 2;
+	j = make(e, 1);
+	o = take(j, 0);
+	stub_job_free(j);
+	assert_int_equal(lower_record_flags(c, &o->fh, o->oid, AUGUR_REC_STALE, 0), 0);
+	j = stub_job_new(c, root_obj());
+	s = stub_job_add(j, &e[1]);
+	s->link_fh = o->fh;
+	s->flags = COBJ_COMPLETE | COBJ_CAPS;
+	assert_int_equal(stub_work(j), 0);
+	assert_int_equal(s->outcome, STUB_NEW);
+	assert_int_equal(s->flags & (COBJ_COMPLETE | COBJ_CAPS), 0);
+	stat(at("root/a"), &a);
+	stat(at("root/b"), &b);
+	assert_int_not_equal(a.st_ino, b.st_ino);
+	stub_job_free(j);
+}
+
 static void evil_entries(void **state)
 {
 	static const char *const names[] = { "..", ".", "a/b", "../../x", "" };
@@ -805,7 +832,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(attach_errors), T(foreign_volume), T(a_copy_is_refused), T(tmp_is_swept), T(kinds), T(reading_moves_no_time), T(directory_attributes), T(nothing_is_inherited), T(directory_xattrs),
 		T(leftover_is_remade),
-		T(same_and_other), T(hard_links), T(evil_entries), T(extras_are_found), T(presence_and_claims),
+		T(same_and_other), T(hard_links), T(stale_gets_no_links), T(evil_entries), T(extras_are_found), T(presence_and_claims),
 		T(another_version_has_nothing), T(damaged_claim_is_none), T(capability_stays), T(names_and_place),
 	};
 	int failed;
