@@ -432,6 +432,7 @@ static int db_load(sqlite3 *sq, struct db_job *job)
 	sqlite3_bind_blob(st, 1, l->oid, AUGUR_OID_LEN, SQLITE_STATIC);
 	if (sqlite3_step(st) == SQLITE_ROW) {
 		memcpy(l->map.oid, l->oid, AUGUR_OID_LEN);
+		l->map.fh = l->row.fh;
 		l->map.version = sqlite3_column_int64(st, 0);
 		l->map.tag = sqlite3_column_int64(st, 1);
 		l->map.present = sqlite3_column_int64(st, 2);

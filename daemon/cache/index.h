@@ -17,11 +17,14 @@ void index_exit(struct cache *c);
 int index_meta_get(struct cache *c, const char *key, void *buf, size_t *len);
 int index_meta_put(struct cache *c, const char *key, const void *buf, size_t len);
 
-/* The durable claim of a partial file (R2). */
-struct map_row { u8 oid[AUGUR_OID_LEN]; u64 version, tag, present; u8 *map; size_t len; bool drop; };
+/*
+ * The durable claim of a partial file (R2), of this inode alone: one that was marked stale and
+ * came back the same is made anew, empty, with the same version and tag.
+ */
+struct map_row { u8 oid[AUGUR_OID_LEN]; struct fh fh; u64 version, tag, present; u8 *map; size_t len; bool drop; };
 /* Writes or drops rows in one job, done(arg, res) on the loop; takes over rows and maps. */
 void index_maps_store(struct cache *c, struct map_row *rows, size_t n, void (*done)(void *arg, int res), void *arg);
-/* CRC-32C of a map row's content. */
+/* CRC-32C of a map row's content, and of what it is of. */
 u32 map_row_crc(const struct map_row *r);
 
 #endif

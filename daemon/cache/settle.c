@@ -143,6 +143,7 @@ static void synced(struct io_op *op, int res)
 		if (it->res)
 			continue;
 		memcpy(r->oid, it->oid, AUGUR_OID_LEN);
+		r->fh = it->fh;
 		r->version = it->version;
 		r->tag = it->tag;
 		r->present = it->present;

@@ -28,14 +28,15 @@ struct maps_job {
 
 u32 map_row_crc(const struct map_row *r)
 {
-	CLEANUP_FREE u8 *buf = xmalloc(AUGUR_OID_LEN + 16 + r->len);
+	CLEANUP_FREE u8 *buf = xmalloc(AUGUR_OID_LEN + 16 + AUGUR_FH_MAX + r->len);
 	u64 v = cpu_to_le64(r->version), t = cpu_to_le64(r->tag);
+	u8 *p = mempcpy(buf, r->oid, AUGUR_OID_LEN);
 
-	memcpy(buf, r->oid, AUGUR_OID_LEN);
-	memcpy(buf + AUGUR_OID_LEN, &v, 8);
-	memcpy(buf + AUGUR_OID_LEN + 8, &t, 8);
-	memcpy(buf + AUGUR_OID_LEN + 16, r->map, r->len);
-	return augur_crc32c(buf, AUGUR_OID_LEN + 16 + r->len);
+	p = mempcpy(p, &v, 8);
+	p = mempcpy(p, &t, 8);
+	p = mempcpy(p, r->fh.b, r->fh.len);
+	p = mempcpy(p, r->map, r->len);
+	return augur_crc32c(buf, p - buf);
 }
 
 static int db_map(sqlite3 *sq, const struct map_row *r)

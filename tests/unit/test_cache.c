@@ -727,6 +727,29 @@ static void another_version_has_nothing(void **state)
 	assert_int_equal(cobj_present_bytes(o), 0);
 }
 
+/* Version and tag are the same, and the inode is another: nothing of it is here, after a kill neither. */
+static void another_inode_has_nothing(void **state)
+{
+	struct wire_entry e = entry("f", S_IFREG | 0644, 300000, 1);
+	struct stub_job *j = make(&e, 1);
+	struct cobj *o = take(j, 0);
+	struct fh first = o->fh;
+
+	stub_job_free(j);
+	cobj_present(c, o, 0, 65536);
+	settle();
+	assert_int_equal(lower_record_flags(c, &o->fh, o->oid, AUGUR_REC_STALE, 0), 0);
+	j = make(&e, 1);
+	assert_int_equal(j->ents[0].outcome, STUB_DIFFERS);
+	assert_int_equal(lower_switch(c, &root_obj()->fh, "f", j->ents[0].tmp), 0);
+	o = take(j, 0);
+	stub_job_free(j);
+	assert_false(fh_equal(&first, &o->fh));
+	close_cache();
+	open_cache();
+	assert_int_equal(cobj_present_bytes(load(e.attr.oid)), 0);
+}
+
 static void damaged_claim_is_none(void **state)
 {
 	struct wire_entry e = entry("f", S_IFREG | 0644, 300000, 1);
@@ -833,7 +856,7 @@ int main(void)
 		T(attach_errors), T(foreign_volume), T(a_copy_is_refused), T(tmp_is_swept), T(kinds), T(reading_moves_no_time), T(directory_attributes), T(nothing_is_inherited), T(directory_xattrs),
 		T(leftover_is_remade),
 		T(same_and_other), T(hard_links), T(stale_gets_no_links), T(evil_entries), T(extras_are_found), T(presence_and_claims),
-		T(another_version_has_nothing), T(damaged_claim_is_none), T(capability_stays), T(names_and_place),
+		T(another_version_has_nothing), T(another_inode_has_nothing), T(damaged_claim_is_none), T(capability_stays), T(names_and_place),
 	};
 	int failed;
 
