@@ -122,6 +122,7 @@ struct vol {
 	u64		warned_ns;
 	unsigned int	failing;	/* asks that are being retried */
 	unsigned int	unmarked;	/* changes whose mark the disk has not taken yet */
+	unsigned int	pushed;		/* changes told outside of a renewal, being marked */
 	/* reval.c */
 	struct list	reval_q;
 	struct io_op	reval_op;

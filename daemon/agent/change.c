@@ -270,6 +270,13 @@ bool change_is_news(struct vol *v, u32 kind, u32 shard, u64 seq, const u8 *oid, 
 	return true;
 }
 
+static void push_marked(void *arg)
+{
+	struct vol *v = arg;
+
+	v->pushed--;
+}
+
 void change_push(struct vol *v, struct peer *p, struct wire_in body)
 {
 	const u8 *oid, *parent;
@@ -289,7 +296,8 @@ void change_push(struct vol *v, struct peer *p, struct wire_in body)
 		}
 		if (!change_is_news(v, kind, shard, seq, oid, parent) || seeded(SEEDED_STALE_LEASE))
 			continue;
-		change_apply(v, kind, oid, parent, name, name_len, NULL, NULL);
+		v->pushed++;
+		change_apply(v, kind, oid, parent, name, name_len, push_marked, v);
 	}
 }
 

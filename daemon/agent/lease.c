@@ -48,10 +48,10 @@ static void lease_stop(struct vol *v, u32 shard)
 		upcall_lease(v->m, shard, v->leases[shard].seq, 0);
 }
 
-/* The last change whose mark is on the disk; while one is not, what was kept before stays. */
+/* The last change whose mark is made; while one is not, what was kept before stays: told again, not lost. */
 static void seq_keep(struct vol *v, u32 shard)
 {
-	if (!v->unmarked)
+	if (!v->unmarked && !v->pushed)
 		cache_seq_store(v->c, shard, 0, v->leases[shard].seq);
 }
 
