@@ -36,7 +36,14 @@ for SEED in 1 2 3; do
 		echo 0 > "$T_EV"
 		figure "second pass: upcalls" "$(($(stat_of upcalls) - u))" = 0
 		figure "second pass: upcalls by tracepoint" "$(grep -c augur_upcall_new: /sys/kernel/tracing/trace || :)" = 0
-		figure "second pass: bytes on the wire" "$(($(agent_bytes) - w))" = 0
+		# On a slow machine a renewal falls into a pass all the same; what reading sends, each pass would send.
+		w=$(($(agent_bytes) - w))
+		for pass in 3 4 5; do
+			[ "$w" != 0 ] || break
+			say "a later pass: $pass; the last sent and got $w bytes"
+			w=$(agent_bytes); equal; w=$(($(agent_bytes) - w))
+		done
+		figure "second pass, no renewal in it: bytes on the wire" "$w" = 0
 		holds "private xattrs are hidden" test -z "$(getfattr -R -h -d -m 'trusted.augur' "$MNT" 2> /dev/null | head -n 3)"
 	fi
 	vol_down
