@@ -13,10 +13,15 @@
 #include <linux/sched.h>
 #include "augurfs.h"
 
+#define XFS_ACL_PREFIX	"trusted.SGI_ACL_"
+
 static bool is_hidden(const char *name)
 {
 	if (augur_inject(AUGUR_INJECT_skip_hide_xattr))
 		return false;
+	/* XFS lists its form of an ACL beside the ACL: where the cache lies must not show. */
+	if (!strncmp(name, XFS_ACL_PREFIX, sizeof(XFS_ACL_PREFIX) - 1))
+		return true;
 	return !strncmp(name, AUGUR_XATTR_PREFIX, sizeof(AUGUR_XATTR_PREFIX) - 1);
 }
 
