@@ -3,7 +3,7 @@
 # lib.sh: what an acceptance line (tests/accept.d/NAME/*.sh) uses on the host's side. The line's rows are lines
 # "figure <tab> ok|short <tab> name <tab> value <tab> comparison and bar" on standard output.
 set -euo pipefail
-build=${AUGUR_BUILD:-$PWD/build}
+build=${AUGUR_BUILD:-$PWD/build}; mkdir -p "$build"
 
 # figure NAME VALUE OP BAR, as in tests/lib/guest.sh.
 figure() {
