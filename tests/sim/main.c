@@ -5,9 +5,10 @@
  *	sim --seed N | --seeds A-B [--trace] [--bug NAME] [--jobs N] [--until-found] [--twice]
  *
  * Prints one line for each seed that failed, with how to see it again, and one at last.  Exits 1
- * if one failed; with --bug it exits 0 if one failed, because then it has to.
+ * if one failed; with --bug it exits 0 if one failed, because then it has to.  2: no run came about.
  */
 #include <dirent.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <sched.h>
@@ -23,6 +24,7 @@
 
 #define JOBS_MAX	16
 #define WALL_SEC	60		/* a run that takes longer hangs */
+#define SETUP_FAILED	5		/* exit status: no run came about */
 
 struct opts { u64 from, to; bool trace, twice, until_found, quiet; const char *bug; unsigned int jobs; };
 struct result { u64 seed, hash, events, requests, reads, failed, faults; };
@@ -69,17 +71,51 @@ static void edit(struct event *e)
 		event_at(&edit_ev, sim_now + between(20 * MSEC, 2 * SEC), edit);
 }
 
+/* What stands in the way of a run is no finding: no seeded mistake may pass for found because of it. */
+static void __attribute__((noreturn)) cannot(const char *what)
+{
+	printf("CANNOT %s: %s\n", what, strerror(errno));
+	fflush(stdout);
+	_exit(SETUP_FAILED);
+}
+
+/*
+ * Nothing that is mounted here may be seen outside, so all mounts of the new namespace become
+ * private, from its root on.  Where this process sees only a part of it (a chroot that is no mount
+ * point), it steps out for that call: with its root further down, ".." ends only at the real one.
+ */
+static void make_private(void)
+{
+	int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat here, above;
+
+	if (root < 0 || cwd < 0 || chroot(top) || fchdir(root))
+		cannot("step out of the root folder");
+	do {
+		if (stat(".", &here) || stat("..", &above) || chdir(".."))
+			cannot("find the root of the mounts");
+	} while (here.st_ino != above.st_ino || here.st_dev != above.st_dev);
+	if (chroot(".") || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		cannot("make the mounts private");
+	if (fchdir(root) || chroot(".") || fchdir(cwd))
+		cannot("step back into the root folder");
+	close(root);
+	close(cwd);
+}
+
+/* A small filesystem for the origin and one for the cache, which go with the process. */
 static void own_filesystems(void)
 {
 	static const char *const dirs[] = { "origin", "cache" };
 	char path[128];
 
-	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
-		violated("no mount namespace: %s", strerror(errno));
+	if (unshare(CLONE_NEWNS))
+		cannot("make a namespace of mounts");
+	make_private();
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
 		snprintf(path, sizeof(path), "%s/%s", top, dirs[i]);
 		if (mount("sim", path, "tmpfs", 0, "size=256m"))
-			violated("no tmpfs at %s: %s", path, strerror(errno));
+			cannot("mount a tmpfs");
 	}
 	snprintf(path, sizeof(path), "%s/cache/c", top);
 	mkdir(path, 0755);
@@ -195,7 +231,7 @@ static void say_failed(const struct opts *o, struct slot *s, const char *how)
 	if (s->out) {
 		rewind(s->out);
 		while (fgets(line, sizeof(line), s->out))
-			if (strstr(line, "VIOLATED") || strstr(line, "ERROR") || strstr(line, "runtime error") || (!last[0] && line[0] == ' '))
+			if (strstr(line, "VIOLATED") || strstr(line, "CANNOT") || strstr(line, "ERROR") || strstr(line, "runtime error") || (!last[0] && line[0] == ' '))
 				snprintf(last, sizeof(last), "%s", line);
 	}
 	last[strcspn(last, "\n")] = 0;
@@ -226,7 +262,7 @@ static bool reap(const struct opts *o, struct slot *s, int status, struct result
 	return false;
 }
 
-struct totals { u64 runs, failed, events, requests, reads, read_errors, faults, hash, first; };
+struct totals { u64 runs, failed, events, requests, reads, read_errors, faults, hash, first; bool cannot; };
 
 static void add(struct totals *t, const struct result *r)
 {
@@ -244,6 +280,7 @@ static void judge(const struct opts *o, struct totals *t, struct slot *s, int st
 {
 	struct result r;
 
+	t->cannot |= WIFEXITED(status) && WEXITSTATUS(status) == SETUP_FAILED;
 	t->runs++;
 	if (!reap(o, s, status, &r)) {
 		if (!t->failed++)
@@ -356,5 +393,7 @@ int main(int argc, char **argv)
 	printf("%" PRIu64 " runs, %" PRIu64 " failed; %" PRIu64 " requests, %" PRIu64 " reads, %" PRIu64 " of them errors, %" PRIu64
 	       " faults, %" PRIu64 " events; %.1f s; traces %016" PRIx64 "\n", t.runs, t.failed, t.requests, t.reads, t.read_errors,
 	       t.faults, t.events, (wall() - began) / 1e9, t.hash);
+	if (t.cannot)
+		return 2;
 	return o.bug ? !t.failed : t.failed != 0;
 }
