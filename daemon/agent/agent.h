@@ -68,7 +68,7 @@ struct peer {
 };
 
 enum lease_state { LS_NONE, LS_SWEEP, LS_OK };
-struct shard_lease { u64 seq, floor; enum lease_state state; u64 sent_ns; };
+struct shard_lease { u64 seq, floor; enum lease_state state; u8 unclear; u64 sent_ns; };	/* unclear: sweeps in a row that could not compare all */
 
 /* A request of the kernel. */
 struct req {
@@ -122,7 +122,9 @@ struct vol {
 	u64		warned_ns;
 	unsigned int	failing;	/* asks that are being retried */
 	unsigned int	unmarked;	/* changes whose mark the disk has not taken yet */
-	unsigned int	pushed;		/* changes told outside of a renewal, being marked */
+	struct list	changes;	/* change.c: being marked, the kernel is not told yet; oldest first */
+	u64		last_change;	/* number of the newest */
+	struct list	change_waits;	/* struct change_wait, in the order they came */
 	/* reval.c */
 	struct list	reval_q;
 	struct io_op	reval_op;
@@ -329,12 +331,24 @@ int reval_item_parse(struct wire_in in, struct reval_res *res);
  */
 void change_apply(struct vol *v, u32 kind, const u8 *oid, const u8 *parent, const char *name, size_t name_len,
 		  void (*done)(void *arg), void *arg);
-/* WIRE_INVAL bodies and items. */
-int change_parse_item(struct wire_in in, u32 *shard, u64 *seq, u32 *kind, const u8 **oid, const u8 **parent,
-		      const char **name, size_t *name_len);
+/*
+ * fn(w) once the kernel knows of every change that was begun before, whoever told of it; perhaps
+ * at once.  *w is the caller's and lives until then.
+ */
+struct change_wait { struct list link; u64 upto; void (*fn)(struct change_wait *w); };
+void change_wait(struct vol *v, struct change_wait *w, void (*fn)(struct change_wait *w));
+/* WIRE_INVAL bodies and items; what an item points to is the frame's. */
+struct change_item {
+	u32		shard, kind;
+	u64		seq, tag;
+	const u8	*oid, *parent;
+	const char	*name;
+	size_t		name_len;
+};
+int change_parse_item(struct wire_in in, struct change_item *it);
 void change_push(struct vol *v, struct peer *p, struct wire_in body);
-/* False: this change of the shard was applied already.  Remembers it. */
-bool change_is_news(struct vol *v, u32 kind, u32 shard, u64 seq, const u8 *oid, const u8 *parent);
+/* Applies it unless that was done already. */
+void change_told(struct vol *v, const struct change_item *it);
 /* Removes a name and what is below it. */
 void change_remove(struct vol *v, const struct fh *parent, const char *name, const struct fh *fh, bool is_dir,
 		   void (*done)(void *arg, int err), void *arg);

@@ -12,6 +12,7 @@
 #include "agent/agent.h"
 #include "base/log.h"
 #include "base/seeded.h"
+#include "wire/bytes.h"
 
 #define MARK_AGAIN_NS	1000000000ull
 #define TREE_MAX 1000000	/* entries below a directory that is removed in one go */
@@ -20,6 +21,8 @@
 
 struct change {
 	struct io_op	op;
+	struct list	link;		/* of vol.changes, until the kernel is told */
+	u64		no;
 	struct vol	*v;
 	struct cache	*c;
 	u32		kind;
@@ -66,6 +69,29 @@ static void change_free(struct change *ch)
 	vol_put(v);
 }
 
+/* Everybody who waited for this one and those before it goes on. */
+static void waits_end(struct vol *v)
+{
+	vol_get(v);
+	while (!list_empty(&v->change_waits)) {
+		struct change_wait *w = container_of(v->change_waits.next, struct change_wait, link);
+
+		if (!list_empty(&v->changes) && container_of(v->changes.next, struct change, link)->no <= w->upto)
+			break;
+		list_del(&w->link);
+		w->fn(w);
+	}
+	vol_put(v);
+}
+
+void change_wait(struct vol *v, struct change_wait *w, void (*fn)(struct change_wait *w))
+{
+	w->upto = v->last_change;
+	w->fn = fn;
+	list_add_tail(&v->change_waits, &w->link);
+	waits_end(v);
+}
+
 static void mark_again(struct io_op *op, int res)
 {
 	struct change *ch = container_of(op, struct change, op);
@@ -85,7 +111,9 @@ static void mark_tell(struct change *ch)
 {
 	struct vol *v = ch->v;
 
-	if (v->m && !ch->told) {
+	if (ch->told)
+		return;
+	if (v->m) {
 		if (ch->is_dir) {
 			upcall_inval(v->m, AUGUR_INVAL_DIR, ch->oid, NULL, 0);
 			upcall_inval(v->m, AUGUR_INVAL_ATTR, ch->oid, NULL, 0);
@@ -95,24 +123,37 @@ static void mark_tell(struct change *ch)
 		if (ch->name_len)
 			upcall_inval(v->m, AUGUR_INVAL_ENTRY, ch->parent, ch->name, ch->name_len);
 	}
-	if (ch->done && !ch->told)
-		ch->done(ch->arg);
 	ch->told = true;
+	list_del(&ch->link);
+	if (ch->done)
+		ch->done(ch->arg);
+	waits_end(v);
+}
+
+static void mark_object(struct change *ch, struct cobj *o)
+{
+	ch->known = true;
+	ch->is_dir = cobj_is_dir(o);
+	ch->fh = o->fh;
+	if (ch->is_dir)
+		o->flags &= ~COBJ_COMPLETE;
+	else
+		o->flags |= COBJ_STALE;
 }
 
 /*
- * Another inode may have taken the object's place while the old one was marked.  Whether it
- * is of before or after the change is not known; the kernel will call it stale by its oid, so
- * its record has to say so, too.
+ * Another inode may have taken the object's place while the old one was marked, or the object
+ * was not in the index and is now.  Whether what is there is of before or after the change is
+ * not known; the kernel will call it stale by its oid, so its record has to say so, too.
  */
 static bool mark_moved(struct change *ch)
 {
-	struct cobj *o = ch->known && !ch->is_dir && !ch->v->dead ? cobj_peek(ch->v->c, ch->oid) : NULL;
+	bool want = ch->kind != AUGUR_INVAL_ENTRY && !ch->v->dead;
+	struct cobj *o = want ? cobj_peek(ch->v->c, ch->oid) : NULL;
 
-	if (!o || fh_equal(&o->fh, &ch->fh))
+	if (!o || (ch->known && (ch->is_dir || fh_equal(&o->fh, &ch->fh))))
 		return false;
-	ch->fh = o->fh;
-	o->flags |= COBJ_STALE;
+	mark_object(ch, o);
 	mark_queue(ch);
 	return true;
 }
@@ -148,16 +189,12 @@ static void mark_queue(struct change *ch)
 
 static void mark_start(struct change *ch, struct cobj *o)
 {
-	if (o) {
-		ch->known = ch->kind != AUGUR_INVAL_ENTRY;
-		ch->is_dir = ch->known && cobj_is_dir(o);
-		ch->fh = o->fh;
+	if (o)
 		o->gen++;
-		if (ch->is_dir)
-			o->flags &= ~COBJ_COMPLETE;
-		else if (ch->known)
-			o->flags |= COBJ_STALE;
-	}
+	if (o && ch->kind != AUGUR_INVAL_ENTRY)
+		mark_object(ch, o);
+	else if (o)
+		ch->fh = o->fh;
 	ch->c = ch->v->c;
 	mark_queue(ch);
 }
@@ -189,11 +226,13 @@ void change_apply(struct vol *v, u32 kind, const u8 *oid, const u8 *parent, cons
 	struct change *ch = xcalloc(1, sizeof(*ch));
 
 	ch->v = vol_get(v);
+	ch->no = ++v->last_change;
+	list_add_tail(&v->changes, &ch->link);
 	ch->kind = kind;
 	memcpy(ch->oid, oid, AUGUR_OID_LEN);
 	ch->done = done;
 	ch->arg = arg;
-	log_debug("event=change kind=%u name=%s", kind, name ? log_esc(name, name_len) : "");
+	log_debug("event=change kind=%u oid=%llx name=%s", kind, (unsigned long long)get_le64(oid), name ? log_esc(name, name_len) : "");
 	if (parent && name && name_len <= AUGUR_NAME_MAX) {
 		memcpy(ch->parent, parent, AUGUR_OID_LEN);
 		memcpy(ch->name, name, name_len);
@@ -207,97 +246,87 @@ void change_apply(struct vol *v, u32 kind, const u8 *oid, const u8 *parent, cons
 
 /* ---- what an owner tells ---- */
 
-int change_parse_item(struct wire_in in, u32 *shard, u64 *seq, u32 *kind, const u8 **oid, const u8 **parent,
-		      const char **name, size_t *name_len)
+int change_parse_item(struct wire_in in, struct change_item *it)
 {
 	struct wire_val val;
 	int err;
 
-	*shard = ~0u;
-	*seq = 0;
-	*kind = 0;
-	*oid = *parent = NULL;
-	*name = NULL;
-	*name_len = 0;
+	memset(it, 0, sizeof(*it));
+	it->shard = ~0u;
 	while ((err = wire_next(&in, &val)) == 1) {
 		err = 0;
 		switch (val.tag) {
 		case WF_SHARD_ID:
-			err = wire_get_u32(&val, shard);
+			err = wire_get_u32(&val, &it->shard);
 			break;
 		case WF_SEQ:
-			err = wire_get_u64(&val, seq);
+			err = wire_get_u64(&val, &it->seq);
 			break;
 		case WF_KIND:
-			err = wire_get_u32(&val, kind);
+			err = wire_get_u32(&val, &it->kind);
+			break;
+		case WF_TAG:
+			err = wire_get_u64(&val, &it->tag);
 			break;
 		case WF_OID:
 			err = val.len == AUGUR_OID_LEN ? 0 : -EBADMSG;
-			*oid = val.p;
+			it->oid = val.p;
 			break;
 		case WF_PARENT_OID:
 			err = val.len == AUGUR_OID_LEN ? 0 : -EBADMSG;
-			*parent = val.p;
+			it->parent = val.p;
 			break;
 		case WF_NAME:
 			err = augur_name_check((const char *)val.p, val.len);
-			*name = (const char *)val.p;
-			*name_len = val.len;
+			it->name = (const char *)val.p;
+			it->name_len = val.len;
 			break;
 		}
 		if (err)
 			return -EBADMSG;
 	}
-	if (err || !*oid || *kind < AUGUR_INVAL_ATTR || *kind > AUGUR_INVAL_DIR)
+	if (err || !it->oid || it->kind < AUGUR_INVAL_ATTR || it->kind > AUGUR_INVAL_DIR)
 		return -EBADMSG;
 	return 0;
 }
 
 /*
  * A change is told twice, when it happens and with the next renewal.  Numbers count within one
- * shard: that of the directory for a name, of the object for all else.
+ * shard: that of the directory for a name, of the object for all else.  One that an answer has
+ * shown to us comes with the tag of that answer's state: it is no news if that state is here.
  */
-bool change_is_news(struct vol *v, u32 kind, u32 shard, u64 seq, const u8 *oid, const u8 *parent)
+static bool is_news(struct vol *v, const struct change_item *it)
 {
-	struct cobj *o = cobj_peek(v->c, kind == AUGUR_INVAL_ENTRY && parent ? parent : oid);
+	struct cobj *o = cobj_peek(v->c, it->kind == AUGUR_INVAL_ENTRY && it->parent ? it->parent : it->oid);
 
 	if (!o)
 		return true;
-	if (o->inval_shard == shard && o->inval_seq >= seq)
+	if (o->inval_shard == it->shard && o->inval_seq >= it->seq)
 		return false;
-	o->inval_shard = shard;
-	o->inval_seq = seq;
-	return true;
+	o->inval_shard = it->shard;
+	o->inval_seq = it->seq;
+	return !it->tag || o->tag != it->tag;
 }
 
-static void push_marked(void *arg)
+void change_told(struct vol *v, const struct change_item *it)
 {
-	struct vol *v = arg;
-
-	v->pushed--;
+	if (is_news(v, it) && !seeded(SEEDED_STALE_LEASE))
+		change_apply(v, it->kind, it->oid, it->parent, it->name, it->name_len, NULL, NULL);
 }
 
 void change_push(struct vol *v, struct peer *p, struct wire_in body)
 {
-	const u8 *oid, *parent;
+	struct change_item it;
 	struct wire_val val;
-	const char *name;
-	size_t name_len;
-	u32 shard, kind;
-	u64 seq;
 
 	while (wire_next(&body, &val) == 1) {
 		if (val.tag != WF_ITEM)
 			continue;
-		if (change_parse_item((struct wire_in){ val.p, val.p + val.len }, &shard, &seq, &kind, &oid, &parent,
-				      &name, &name_len)) {
+		if (change_parse_item((struct wire_in){ val.p, val.p + val.len }, &it)) {
 			log_err("event=bad_answer what=inval proxy=%s", p->addr);
 			return;
 		}
-		if (!change_is_news(v, kind, shard, seq, oid, parent) || seeded(SEEDED_STALE_LEASE))
-			continue;
-		v->pushed++;
-		change_apply(v, kind, oid, parent, name, name_len, push_marked, v);
+		change_told(v, &it);
 	}
 }
 

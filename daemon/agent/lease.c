@@ -13,8 +13,10 @@
 #include "base/log.h"
 #include "base/seeded.h"
 #include "common/lease.h"
+#include "wire/bytes.h"
 
 #define SWEEP_ITEMS	512
+#define SWEEP_UNCLEAR	3	/* sweeps that are tried again before what the owner cannot look at counts as changed */
 #define LEASE_RENEWALS	6	/* in the time of a lease: what is left when a daemon dies is most of it */
 #define LEASE_MS_DEF	10000
 #define LEASE_MS_MIN	500
@@ -51,7 +53,7 @@ static void lease_stop(struct vol *v, u32 shard)
 /* The last change whose mark is made; while one is not, what was kept before stays: told again, not lost. */
 static void seq_keep(struct vol *v, u32 shard)
 {
-	if (!v->unmarked && !v->pushed)
+	if (!v->unmarked && list_empty(&v->changes))
 		cache_seq_store(v->c, shard, 0, v->leases[shard].seq);
 }
 
@@ -63,8 +65,10 @@ struct sweep {
 	u8		shards[META_SHARDS_MAX / 8];
 	struct cobj_brief *b;
 	size_t		n, at, first;
-	unsigned int	marks;
-	bool		failed, all_sent;
+	u8		seen[SWEEP_ITEMS / 8];	/* of the question under way: answered */
+	struct change_wait w;
+	unsigned int	unclear;
+	bool		failed;
 	u64		changed;
 	struct ask	a;
 };
@@ -79,8 +83,9 @@ static bool sweep_want(void *arg, u32 pu)
 	return shard >= 0 && (s->shards[shard / 8] >> (shard % 8) & 1);
 }
 
-static void sweep_end(struct sweep *s)
+static void sweep_end(struct change_wait *w)
 {
+	struct sweep *s = container_of(w, struct sweep, w);
 	struct vol *v = s->v;
 
 	for (u32 i = 0; i < s->map->nshards; i++) {
@@ -89,6 +94,7 @@ static void sweep_end(struct sweep *s)
 		if (!(s->shards[i / 8] >> (i % 8) & 1) || l->state != LS_SWEEP)
 			continue;
 		l->state = s->failed || v->dead ? LS_NONE : LS_OK;
+		l->unclear = l->state == LS_OK ? 0 : min(l->unclear + !!s->unclear, SWEEP_UNCLEAR);
 		if (l->state != LS_OK) {
 			l->seq = 0;
 			continue;
@@ -105,26 +111,35 @@ static void sweep_end(struct sweep *s)
 	vol_put(v);
 }
 
-static void sweep_marked(void *arg)
+/*
+ * What the owner could not look at (its disk gives errors) was not compared: no lease, and the
+ * next renewal sweeps again.  One object that stays so must not keep the shard without a lease
+ * for ever: then it counts as changed, and whoever opens it asks for it alone.
+ */
+static bool sweep_unclear(struct sweep *s, const struct cobj_brief *b)
 {
-	struct sweep *s = arg;
+	int shard = place_shard(s->map, b->pu);
 
-	s->marks--;
-	if (!s->marks)
-		sweep_next(s);
+	if (shard >= 0 && s->v->leases[shard].unclear >= SWEEP_UNCLEAR)
+		return false;
+	s->unclear++;
+	s->failed = true;
+	return true;
 }
 
 static void sweep_answer(struct sweep *s, const struct reval_res *res)
 {
 	for (size_t i = s->first; i < s->at; i++) {
-		if (memcmp(s->b[i].oid, res->oid, AUGUR_OID_LEN))
+		const struct cobj_brief *b = &s->b[i];
+		size_t k = i - s->first;
+
+		if ((s->seen[k / 8] >> (k % 8) & 1) || memcmp(b->oid, res->oid, AUGUR_OID_LEN))
 			continue;
-		if (res->status != -ESTALE && res->status != -ENOENT)
+		s->seen[k / 8] |= 1 << (k % 8);
+		if (!res->status || (res->status != -ESTALE && res->status != -ENOENT && sweep_unclear(s, b)))
 			return;
 		s->changed++;
-		s->marks++;
-		change_apply(s->v, S_ISDIR(s->b[i].mode) ? AUGUR_INVAL_DIR : AUGUR_INVAL_DATA, res->oid, NULL, NULL, 0,
-			     sweep_marked, s);
+		change_apply(s->v, S_ISDIR(b->mode) ? AUGUR_INVAL_DIR : AUGUR_INVAL_DATA, res->oid, NULL, NULL, 0, NULL, NULL);
 		return;
 	}
 }
@@ -135,13 +150,14 @@ static void sweep_done(struct ask *a, int status, struct wire_in body)
 	struct reval_res res;
 	struct wire_val val;
 
-	s->marks = 1;
 	while (!status && !s->v->dead && wire_next(&body, &val) == 1)
 		if (val.tag == WF_ITEM && !reval_item_parse((struct wire_in){ val.p, val.p + val.len }, &res))
 			sweep_answer(s, &res);
-	if (status)
-		s->failed = true;
-	sweep_marked(s);
+	/* One that has no answer was not compared. */
+	for (size_t k = 0; k < s->at - s->first; k++)
+		if (!(s->seen[k / 8] >> (k % 8) & 1))
+			s->failed = true;
+	sweep_next(s);
 }
 
 static void sweep_next(struct sweep *s)
@@ -150,7 +166,7 @@ static void sweep_next(struct sweep *s)
 	int owner = -1;
 
 	if (s->at >= s->n || s->failed || s->v->dead) {
-		sweep_end(s);
+		change_wait(s->v, &s->w, sweep_end);	/* what it found is marked first */
 		return;
 	}
 	memset(a, 0, sizeof(*a));
@@ -159,10 +175,12 @@ static void sweep_next(struct sweep *s)
 	a->done = sweep_done;
 	wire_out_init(&a->body);
 	s->first = s->at;
+	memset(s->seen, 0, sizeof(s->seen));
 	while (s->at < s->n && s->at - s->first < SWEEP_ITEMS) {
 		struct cobj_brief *b = &s->b[s->at];
 		size_t mark;
 
+		log_debug("event=sweep_ask oid=%llx pu=%u version=%llu", (unsigned long long)get_le64(b->oid), b->pu, (unsigned long long)b->version);
 		if (owner >= 0 && place_owner(s->map, b->pu) != owner)
 			break;
 		owner = place_owner(s->map, b->pu);
@@ -194,21 +212,23 @@ struct renewal {
 	struct vol	*v;
 	struct peer	*p;
 	u64		sent_ns;
-	unsigned int	marks;		/* changes being applied */
+	struct change_wait w;
 	bool		any_sweep;
 	u8		sweep[META_SHARDS_MAX / 8], ok[META_SHARDS_MAX / 8];
-	u64		seqs[META_SHARDS_MAX];
+	u64		asked[META_SHARDS_MAX], seqs[META_SHARDS_MAX];
 };
 
-static void renewal_end(struct renewal *r)
+static void renewal_end(struct change_wait *w)
 {
+	struct renewal *r = container_of(w, struct renewal, w);
 	struct vol *v = r->v;
 	struct sweep *s;
 
 	for (u32 i = 0; v->map && i < v->map->nshards && !v->dead; i++) {
 		struct shard_lease *l = &v->leases[i];
 
-		if (!(r->ok[i / 8] >> (i % 8) & 1))
+		/* NONE: a sweep failed while this waited. */
+		if (!(r->ok[i / 8] >> (i % 8) & 1) || l->state == LS_NONE)
 			continue;
 		l->sent_ns = r->sent_ns;
 		if (r->seqs[i] != l->seq) {
@@ -229,17 +249,11 @@ static void renewal_end(struct renewal *r)
 	vol_put(v);
 }
 
-static void renewal_marked(void *arg)
-{
-	struct renewal *r = arg;
-
-	if (!--r->marks)
-		renewal_end(r);
-}
-
 static void shard_reset(struct renewal *r, u32 shard, u64 seq)
 {
 	struct shard_lease *l = &r->v->leases[shard];
+
+	log_debug("event=reset shard=%u seq=%llu state=%d", shard, (unsigned long long)seq, l->state);
 
 	lease_stop(r->v, shard);
 	l->seq = seq;
@@ -250,25 +264,10 @@ static void shard_reset(struct renewal *r, u32 shard, u64 seq)
 	r->sweep[shard / 8] |= 1 << (shard % 8);
 }
 
-static void shard_inval(struct renewal *r, struct wire_in in)
-{
-	const u8 *oid, *parent;
-	const char *name;
-	size_t name_len;
-	u32 shard, kind;
-	u64 seq;
-
-	if (change_parse_item(in, &shard, &seq, &kind, &oid, &parent, &name, &name_len))
-		return;
-	if (!change_is_news(r->v, kind, shard, seq, oid, parent) || seeded(SEEDED_STALE_LEASE))
-		return;		/* was pushed */
-	r->marks++;
-	change_apply(r->v, kind, oid, parent, name, name_len, renewal_marked, r);
-}
-
 static void shard_answer(struct renewal *r, struct wire_in in)
 {
 	struct wire_in again = in;
+	struct change_item it;
 	u32 shard = ~0u, status = 0, reset = 0;
 	struct wire_val val;
 	u64 seq = 0;
@@ -292,6 +291,9 @@ static void shard_answer(struct renewal *r, struct wire_in in)
 		map_want(r->v);
 		return;
 	}
+	/* Asked before a sweep failed: "nothing since" says nothing of what was to be compared. */
+	if (!reset && r->v->leases[shard].state == LS_NONE && r->v->leases[shard].seq != r->asked[shard])
+		return;
 	r->ok[shard / 8] |= 1 << (shard % 8);
 	r->seqs[shard] = seq;
 	if (reset) {
@@ -300,9 +302,16 @@ static void shard_answer(struct renewal *r, struct wire_in in)
 	}
 	if (r->v->leases[shard].state == LS_NONE)
 		r->v->leases[shard].state = LS_OK;
-	while (wire_next(&again, &val) == 1)
-		if (val.tag == WF_INVAL)
-			shard_inval(r, (struct wire_in){ val.p, val.p + val.len });
+	while (wire_next(&again, &val) == 1) {
+		if (val.tag != WF_INVAL)
+			continue;
+		if (change_parse_item((struct wire_in){ val.p, val.p + val.len }, &it)) {
+			log_err("event=bad_answer what=inval proxy=%s", r->p->addr);
+			r->ok[shard / 8] &= ~(1 << (shard % 8));	/* no lease over a change that is not understood */
+			return;
+		}
+		change_told(r->v, &it);
+	}
 }
 
 static void renewal_done(struct xfer_call *c, int status, const struct wire_hdr *h, struct xfer_buf *body)
@@ -321,12 +330,11 @@ static void renewal_done(struct xfer_call *c, int status, const struct wire_hdr 
 	p->lease_flying = false;
 	if (!status && body)
 		in = (struct wire_in){ body->data, body->data + body->len };
-	r->marks = 1;
 	while (in.p && wire_next(&in, &val) == 1)
 		if (val.tag == WF_ITEM)
 			shard_answer(r, (struct wire_in){ val.p, val.p + val.len });
 	lease_arm(p, status ? 200000000ull : lease_ms(v) * 1000000ull / LEASE_RENEWALS);
-	renewal_marked(r);
+	change_wait(v, &r->w, renewal_end);	/* no lease before the kernel knows of all changes told so far */
 }
 
 /* Index of the peer in the map, or -1. */
@@ -356,7 +364,8 @@ static void renew(struct peer *p)
 			continue;
 		mark = wire_nest(&r->c.req, WF_ITEM);
 		wire_put_u32(&r->c.req, WF_SHARD_ID, i);
-		wire_put_u64(&r->c.req, WF_SEQ, v->leases[i].seq);
+		r->asked[i] = v->leases[i].seq;
+		wire_put_u64(&r->c.req, WF_SEQ, r->asked[i]);
 		wire_nest_end(&r->c.req, mark);
 		n++;
 	}

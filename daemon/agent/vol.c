@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "agent/agent.h"
+#include "wire/bytes.h"
 #include "base/log.h"
 
 /* ---- source ---- */
@@ -140,8 +141,8 @@ static void on_request(void *ctx, struct upcall_mount *m, const struct upcall_re
 		memcpy(r->name, rq->name, rq->name_len);
 	}
 	map_put(&v->reqs, r);
-	log_debug("event=request mount=%llu req=%llu op=%u off=%llu len=%llu want=%llu flags=%x name=%s",
-		  (unsigned long long)m->id, (unsigned long long)r->id, r->op, (unsigned long long)r->off,
+	log_debug("event=request mount=%llu req=%llu oid=%llx op=%u off=%llu len=%llu want=%llu flags=%x name=%s",
+		  (unsigned long long)m->id, (unsigned long long)r->id, (unsigned long long)get_le64(r->oid), r->op, (unsigned long long)r->off,
 		  (unsigned long long)r->len, (unsigned long long)r->want, r->flags,
 		  rq->name ? log_esc(rq->name, rq->name_len) : "");
 	vol_object(v, r->oid, &r->fh, req_dispatch, r);
@@ -501,6 +502,8 @@ int vol_new(struct agent *ag, const char *source, const char *dir, struct vol **
 	list_init(&v->attach_waiters);
 	list_init(&v->walkq);
 	list_init(&v->reval_q);
+	list_init(&v->changes);
+	list_init(&v->change_waits);
 	map_init(&v->reqs, offsetof(struct req, id), sizeof(u64));
 	map_init(&v->dirs, offsetof(struct dwork, oid), AUGUR_OID_LEN);
 	map_init(&v->files, offsetof(struct fwork, oid), AUGUR_OID_LEN);

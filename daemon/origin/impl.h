@@ -25,7 +25,7 @@ struct origin_change {
 	u8	parent[AUGUR_OID_LEN];	/* ENTRY */
 	u8	name_len;
 	char	*name;			/* ENTRY; owned */
-	u64	teller;			/* id of the client whose request showed it; it knows */
+	u64	tag;			/* of the state that an answer has told its asker; 0: told nobody */
 };
 
 struct origin_shard {
@@ -39,7 +39,6 @@ struct origin_client {
 	struct origin	*o;
 	struct xfer_conn *conn;
 	u32		slot;		/* bit in interest masks */
-	u64		id;		/* never used twice */
 	unsigned int	refs, jobs;
 	bool		gone;
 	struct wire_out	push;		/* INVAL items to be sent */
@@ -91,7 +90,6 @@ struct origin {
 	struct origin_shard *shard;	/* META_SHARDS_MAX */
 	struct list	clients;
 	u64		slots_used;	/* bit a client slot */
-	u64		last_client;
 	struct io_op	push_op;
 
 	/* Events nobody was interested in: an object being served right now may need one. */

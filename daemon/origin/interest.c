@@ -32,6 +32,11 @@ void origin_interest_changed(struct origin *o, struct origin_interest *in, u64 t
 	struct origin_change c = { .kind = S_ISREG(in->mode) ? AUGUR_INVAL_DATA :
 					   S_ISDIR(in->mode) ? AUGUR_INVAL_DIR : AUGUR_INVAL_ATTR };
 
+	/*
+	 * The asker is told by his answer, and by the next renewal all the same: an answer that he
+	 * could not put into his cache told him nothing.  The tag lets him see that he has it.
+	 */
+	c.tag = skip && !gone && !in->vague ? tag : 0;
 	memcpy(c.oid, in->oid, AUGUR_OID_LEN);
 	origin_open_drop(o, in->oid);
 	origin_change(o, in->pu, in->mask, skip, &c);

@@ -85,6 +85,8 @@ static void change_put(struct wire_out *w, u16 tag, u32 shard, const struct orig
 	wire_put_u64(w, WF_SEQ, c->seq);
 	wire_put_u32(w, WF_KIND, c->kind);
 	wire_put(w, WF_OID, c->oid, AUGUR_OID_LEN);
+	if (c->tag)
+		wire_put_u64(w, WF_TAG, c->tag);
 	if (c->name) {
 		wire_put(w, WF_PARENT_OID, c->parent, AUGUR_OID_LEN);
 		wire_put(w, WF_NAME, c->name, c->name_len);
@@ -151,7 +153,6 @@ void origin_change(struct origin *o, u32 pu, u64 mask, const struct origin_clien
 	free(slot->name);
 	*slot = *ch;
 	slot->seq = s->seq;
-	slot->teller = skip ? skip->id : 0;
 	slot->name = ch->name ? xmemdup(ch->name, ch->name_len) : NULL;
 	if (s->seq - s->first >= ORIGIN_RING)
 		s->first = s->seq - ORIGIN_RING + 1;
@@ -210,8 +211,7 @@ static void lease_put(struct origin *o, struct origin_client *cl, struct wire_ou
 	if (own)
 		wire_put_u32(w, WF_RESET, reset);
 	for (u64 n = seq + 1; own && !reset && n <= s->seq; n++)
-		if (s->ring[n % ORIGIN_RING].teller != cl->id)
-			change_put(w, WF_INVAL, i, &s->ring[n % ORIGIN_RING]);
+		change_put(w, WF_INVAL, i, &s->ring[n % ORIGIN_RING]);
 	if (wire_nest_end(w, mark)) {	/* too much to tell: RESET says it all */
 		w->len = start;
 		bit_set(cl->reset, i);

@@ -130,7 +130,6 @@ struct origin_client *origin_client_new(struct origin *o, struct xfer_conn *c)
 	cl->o = o;
 	cl->conn = c;
 	cl->slot = slot;
-	cl->id = ++o->last_client;
 	cl->refs = 1;
 	wire_out_init(&cl->push);
 	xfer_conn_get(c);

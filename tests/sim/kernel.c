@@ -14,6 +14,7 @@
 
 #include "agent/agent.h"
 #include "common/lease.h"
+#include "wire/bytes.h"
 #include "sim.h"
 
 #define INOS		(1 << 16)
@@ -457,7 +458,7 @@ void upcall_settle(struct upcall_mount *m, const u8 *oid, bool complete, u64 byt
 
 void upcall_inval(struct upcall_mount *m, u32 kind, const u8 *oid, const char *name, size_t len)
 {
-	note("inval kind=%u name=%.*s", kind, (int)len, name ? name : "");
+	note("inval kind=%u oid=%llx name=%.*s", kind, (unsigned long long)get_le64(oid), (int)len, name ? name : "");
 	for (size_t i = 0; i < INOS; i++) {
 		struct kino *k = inos[i];
 

@@ -376,6 +376,8 @@ int main(int argc, char **argv)
 
 	if (parse(&o, argc, argv))
 		return 2;
+	if (o.trace)
+		setvbuf(stdout, NULL, _IOLBF, 0);	/* in order with the log */
 	log_open("sim", o.trace ? LOG_L_DEBUG : LOG_L_ERR - 1);
 	if (geteuid() || !mkdtemp(top)) {
 		printf("needs root: file handles, trusted attributes, mounts\n");
