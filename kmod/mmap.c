@@ -11,7 +11,8 @@
  * drops the lock, waits, and has the fault tried again.  The second time the bytes are there
  * or the task gets SIGBUS.  The lower page cache may hold pages of holes (read-ahead puts
  * them there), so nothing is mapped that was not looked at: fault-around and huge pages
- * only where all of their range is present.
+ * only where all of their range is present.  That a page came in a huge one is seen only then,
+ * so that range may need a wait of its own after the page's.
  */
 #include <linux/file.h>
 #include <linux/mm.h>
@@ -29,6 +30,7 @@ struct augur_vmops {
 	const struct vm_operations_struct	*lower;
 	struct file				*upper;	/* reference */
 	refcount_t				ref;	/* vmas */
+	loff_t					huge_failed; /* 1 + where a huge page could not be had */
 };
 
 static struct augur_vmops *vmops_of(const struct vm_area_struct *vma)
@@ -120,6 +122,31 @@ static bool maps_more(const struct vm_fault *vmf, loff_t *pos, u64 *len)
 	return false;
 }
 
+/*
+ * The page is here, the huge one around it is not: its range is waited for, at whatever attempt
+ * that is.  What came of it shows at the next one, by the presence or by the note of a failure.
+ */
+static vm_fault_t fault_huge(struct vm_fault *vmf, struct inode *inode, loff_t pos, u64 len)
+{
+	struct augur_vmops *vo = vmops_of(vmf->vma);
+	struct file *upper;
+
+	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY) || (vmf->flags & FAULT_FLAG_RETRY_NOWAIT) ||
+	    cmpxchg(&vo->huge_failed, pos + 1, 0) == pos + 1)
+		return fault_refuse(vmf, inode, pos, len);
+	augur_stat_inc(AUGUR_SB(inode->i_sb), faults_absent);
+	upper = get_file(vo->upper);
+	refcount_inc(&vo->ref);		/* the mapping may go meanwhile */
+	release_fault_lock(vmf);
+	if (augur_need_range(inode, upper->private_data, pos, len, len, AUGUR_RQ_FAULT, false) &&
+	    !fatal_signal_pending(current))
+		WRITE_ONCE(vo->huge_failed, pos + 1);
+	fput(upper);
+	if (refcount_dec_and_test(&vo->ref))
+		vmops_free(vo);
+	return VM_FAULT_RETRY | VM_FAULT_MAJOR;
+}
+
 static vm_fault_t augur_vm_fault(struct vm_fault *vmf)
 {
 	struct augur_vmops *vo = vmops_of(vmf->vma);
@@ -140,7 +167,7 @@ static vm_fault_t augur_vm_fault(struct vm_fault *vmf)
 		unlock_page(vmf->page);
 	put_page(vmf->page);
 	vmf->page = NULL;
-	return fault_absent(vmf, inode, pos, len);
+	return fault_huge(vmf, inode, pos, len);
 }
 
 /* Returning nothing mapped sends the fault to augur_vm_fault(). */
@@ -149,13 +176,16 @@ static vm_fault_t augur_vm_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_
 	struct augur_vmops *vo = vmops_of(vmf->vma);
 	struct inode *inode = file_inode(vo->upper);
 
+	pgoff_t first = start, last = end;
+
 	if (!augur_is_complete(inode)) {
+		/* It may map a huge page that the range only touches.  To be asked for is the range. */
 		if (mapping_large_folio_support(vmf->vma->vm_file->f_mapping)) {
-			start = round_down(start, PMD_SIZE >> PAGE_SHIFT);
-			end = round_up(end + 1, PMD_SIZE >> PAGE_SHIFT) - 1;
+			first = round_down(start, PMD_SIZE >> PAGE_SHIFT);
+			last = round_up(end + 1, PMD_SIZE >> PAGE_SHIFT) - 1;
 		}
-		if (!augur_present(inode, (loff_t)start << PAGE_SHIFT,
-				   (u64)(end - start + 1) << PAGE_SHIFT))
+		if (!augur_present(inode, (loff_t)first << PAGE_SHIFT,
+				   (u64)(last - first + 1) << PAGE_SHIFT))
 			return 0;
 	}
 	return vo->lower->map_pages(vmf, start, end);
