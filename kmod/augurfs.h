@@ -90,6 +90,7 @@ struct augur_sb {
 	spinlock_t		req_lock;	/* session, wait lists */
 	struct xarray		reqs;		/* id -> augur_req */
 	struct augur_session	*session;	/* under req_lock; NULL: orphan */
+	bool			stopping;	/* under req_lock: no session any more */
 	atomic_t		reqs_live;	/* allocated, must reach 0 */
 	wait_queue_head_t	idle_wait;	/* fewer requests, fewer pins */
 	struct delayed_work	resend_work;
@@ -115,6 +116,8 @@ struct augur_sb {
 
 	atomic_t		open_ids;
 	/* sysfs.c, debugfs.c */
+	struct mutex		notify_lock;	/* leaf: sysfs_gone, and notifying */
+	bool			sysfs_gone;
 	struct kobject		kobj;
 	struct completion	kobj_done;
 	struct dentry		*debugfs;

@@ -160,6 +160,10 @@ void augur_session_stop(struct augur_sb *asb)
 	struct augur_session *sess;
 	int events;
 
+	/* A handler that is inside may be about to attach: its pin would be held by its socket. */
+	spin_lock(&asb->req_lock);
+	asb->stopping = true;
+	spin_unlock(&asb->req_lock);
 	for (events = 0; events < 2; events++) {
 		sess = augur_session_get(asb, events);
 		if (!sess)
@@ -206,7 +210,9 @@ static int session_attach(struct augur_session *sess)
 	int err = 0;
 
 	spin_lock(&asb->req_lock);
-	if (atomic_read(&asb->state) == AUGUR_MS_ABORTED) {
+	if (asb->stopping) {
+		err = -ENODEV;
+	} else if (atomic_read(&asb->state) == AUGUR_MS_ABORTED) {
 		err = -ENOTCONN;
 	} else if (sess->events ? asb->event_session : asb->session) {
 		err = -EBUSY;

@@ -118,6 +118,7 @@ static struct augur_sb *asb_alloc(struct fs_context *fc)
 		return NULL;
 	augur_live_inc();
 	INIT_LIST_HEAD(&asb->link);
+	mutex_init(&asb->notify_lock);
 	asb->mount_id = atomic64_inc_return(&last_mount_id);
 	asb->opts = ctx->opts;
 	asb->suid = ctx->suid;
@@ -366,12 +367,13 @@ static void augur_kill_sb(struct super_block *sb)
 	bool live = !list_empty(&asb->link);
 
 	if (live) {
-		augur_netlink_mount_event(asb, AUGUR_ME_UNMOUNTED);
 		augur_debugfs_del(asb);
 		augur_sysfs_del(asb);
 		mutex_lock(&augur_mounts_lock);
 		list_del_init(&asb->link);
 		mutex_unlock(&augur_mounts_lock);
+		/* Whoever lists the mounts because of it must not find this one. */
+		augur_netlink_mount_event(asb, AUGUR_ME_UNMOUNTED);
 	}
 	augur_upcall_stop_sb(asb);
 	kill_anon_super(sb);

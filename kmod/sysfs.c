@@ -305,6 +305,10 @@ void augur_sysfs_del(struct augur_sb *asb)
 {
 	if (!asb->kobj.state_in_sysfs)
 		return;
+	/* Not held over kobject_del(), which waits for handlers that may be about to notify. */
+	mutex_lock(&asb->notify_lock);
+	asb->sysfs_gone = true;
+	mutex_unlock(&asb->notify_lock);
 	kobject_del(&asb->kobj);
 	kobject_put(&asb->kobj);
 	wait_for_completion(&asb->kobj_done);
@@ -312,8 +316,10 @@ void augur_sysfs_del(struct augur_sb *asb)
 
 void augur_sysfs_changed(struct augur_sb *asb, const char *name)
 {
-	if (asb->kobj.state_in_sysfs)
+	mutex_lock(&asb->notify_lock);
+	if (asb->kobj.state_in_sysfs && !asb->sysfs_gone)
 		sysfs_notify(&asb->kobj, NULL, name);
+	mutex_unlock(&asb->notify_lock);
 }
 
 /* -------- features -------- */
