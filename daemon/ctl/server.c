@@ -18,6 +18,7 @@
 #include "ctl/server.h"
 
 #define CONNS_MAX	64
+#define ACCEPT_PAUSE_NS	1000000000ull
 #define OUT_MAX		(16u << 20)	/* a client that does not read is cut off */
 
 struct ctl_server {
@@ -29,7 +30,7 @@ struct ctl_server {
 	struct list		conns;
 	unsigned int		nconns;
 	struct io_op		accept_op;
-	bool			accepting, closing;
+	bool			accepting, pausing, closing;
 };
 
 struct ctl_req {
@@ -325,6 +326,17 @@ static bool peer_allowed(int fd)
 
 static void accept_start(struct ctl_server *s);
 
+static void accept_pause_over(struct io_op *op, int res)
+{
+	struct ctl_server *s = container_of(op, struct ctl_server, accept_op);
+
+	s->accepting = s->pausing = false;
+	if (s->closing)
+		free(s);
+	else
+		accept_start(s);
+}
+
 static void accept_done(struct io_op *op, int res)
 {
 	struct ctl_server *s = container_of(op, struct ctl_server, accept_op);
@@ -335,6 +347,14 @@ static void accept_done(struct io_op *op, int res)
 		if (res >= 0)
 			s->io->ops->close(s->io, res);
 		free(s);
+		return;
+	}
+	if (res == -EMFILE || res == -ENFILE || res == -ENOMEM || res == -ENOBUFS) {
+		/* The queue stays full, so accepting again at once would spin. */
+		log_err("event=ctl_accept_failed error=\"%s\" action=retry hint=\"raise the limit of open files\"", strerror(-res));
+		s->accepting = s->pausing = true;
+		s->accept_op.done = accept_pause_over;
+		s->io->ops->timer(s->io, &s->accept_op, io_now(s->io) + ACCEPT_PAUSE_NS);
 		return;
 	}
 	accept_start(s);
@@ -447,7 +467,9 @@ void ctl_server_free(struct ctl_server *s)
 	free(s->path);
 	s->closing = true;
 	s->io->ops->close(s->io, s->fd);
-	if (!s->accepting)
+	if (s->pausing)
+		s->io->ops->cancel(s->io, &s->accept_op);
+	else if (!s->accepting)
 		free(s);
 }
 

@@ -85,8 +85,8 @@ struct upcall {
 	struct nl_chan		note;		/* multicast: mounts, the family itself */
 	struct list		mounts;
 	struct io_op		rescan_op;
-	bool			rescan_armed, freeing;
 	u64			rescan_at;
+	bool			rescan_armed, rescan_sooner, freeing;
 	u8			*rx, *rx_ask;
 };
 

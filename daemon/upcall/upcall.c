@@ -183,6 +183,14 @@ int upcall_register(struct upcall *u, u64 mount_id, bool events, void *user, str
 
 struct seen { struct list link; struct upcall_info info; };
 
+static void seen_free(struct seen *s)
+{
+	free((char *)s->info.source);
+	free((char *)s->info.cache);
+	free((char *)s->info.options);
+	free(s);
+}
+
 static int mounts_answer(void *arg, struct nlattr **tb, struct nlmsghdr *nlh)
 {
 	struct list *all = arg;
@@ -233,10 +241,7 @@ static void scan_apply(struct upcall *u, struct list *all)
 		if (e->info.state != AUGUR_MS_ABORTED && !e->info.pid && !mount_find(u, e->info.mount_id))
 			u->ops->found(u->ctx, &e->info);
 		list_del(&e->link);
-		free((char *)e->info.source);
-		free((char *)e->info.cache);
-		free((char *)e->info.options);
-		free(e);
+		seen_free(e);
 	}
 }
 
@@ -255,7 +260,7 @@ void upcall_rescan(struct upcall *u)
 			struct seen *e = list_first(&all, struct seen, link);
 
 			list_del(&e->link);
-			free(e);
+			seen_free(e);
 		}
 		return;
 	}
@@ -267,19 +272,35 @@ static void rescan_done(struct io_op *op, int res)
 	struct upcall *u = container_of(op, struct upcall, rescan_op);
 
 	u->rescan_armed = false;
-	if (u->freeing || res == -ECANCELED)
+	if (u->freeing)
 		return;
+	if (u->rescan_sooner || res == -ECANCELED) {
+		u64 now = io_now(u->io);
+
+		u->rescan_sooner = false;
+		upcall_rescan_in(u, u->rescan_at > now ? u->rescan_at - now : 0);
+		return;
+	}
 	upcall_rescan(u);
 	upcall_rescan_in(u, RESCAN_EVERY_NS);
 }
 
 void upcall_rescan_in(struct upcall *u, u64 delay_ns)
 {
-	if (u->rescan_armed || u->freeing)
+	u64 at = io_now(u->io) + delay_ns;
+
+	if (u->freeing || (u->rescan_armed && at >= u->rescan_at))
 		return;
+	u->rescan_at = at;
+	if (u->rescan_armed) {
+		if (!u->rescan_sooner)
+			u->io->ops->cancel(u->io, &u->rescan_op);
+		u->rescan_sooner = true;
+		return;
+	}
 	u->rescan_armed = true;
 	u->rescan_op.done = rescan_done;
-	u->io->ops->timer(u->io, &u->rescan_op, io_now(u->io) + delay_ns);
+	u->io->ops->timer(u->io, &u->rescan_op, at);
 }
 
 /* ---- the family ---- */
