@@ -36,7 +36,7 @@
 #define AUGUR_KNOBS(NUM, ENUM)							\
 	NUM(timeout_ms, "", "timeout_ms", 100, 3600000, 30000, "ms",		\
 	    AUGUR_KNOB_LIVE,							\
-	    "Longest wait of one call for the daemon; then it fails with EIO.")	\
+	    "Longest wait for one answer of the daemon; then it fails with EIO. A call may need several.")	\
 	ENUM(on_loss, "", "on_loss", AUGUR_WORDS("wait", "eio"),		\
 	     AUGUR_ON_LOSS_WAIT, AUGUR_KNOB_LIVE,				\
 	     "While no daemon serves the mount: wait until timeout_ms, or fail with EIO at once.") \
