@@ -26,12 +26,13 @@ p_rsync() { rm -rf $OUT; rsync -aHAX --sparse "$1/" $OUT/; tree_hash $OUT; }
 p_find() { (cd "$1"; find . -path ./lost+found -prune -o -type d -printf '%p %m %U %G %T@ %y %l\n' -o -printf '%p %m %U %G %s %T@ %n %y %l\n' | sort | md5sum); }
 p_grep() { (cd "$1"; grep -rac --exclude-dir=lost+found --exclude-dir=.git -e a . 2> /dev/null | sort | md5sum); }
 p_python() { (cd /tmp; PYTHONPATH=$1/py python3 -S -c 'import json, argparse, csv, difflib; print([m.__file__.removeprefix("'"$1"'/") for m in (json, argparse, csv, difflib)], json.dumps(sorted(dir(difflib))))' | md5sum); }
-p_gcc() { gcc -O0 -g0 -o /tmp/prog "$1"/proj/*.c 2>&1; /tmp/prog; md5sum < /tmp/prog; }
+p_gcc() { rm -f /tmp/prog; gcc -O0 -g0 -o /tmp/prog "$1"/proj/*.c 2>&1 || return; /tmp/prog || return; md5sum < /tmp/prog; }
 p_git() { git --no-optional-locks -C "$1/repo" status --porcelain; git -C "$1/repo" log --oneline; git -C "$1/repo" fsck 2>&1 | md5sum; }
 
 PROXIES="p1 p2" vol_up
 for p in cp tar tarS rsync find grep python gcc git; do
 	p_$p /origin > "$RUN/want" 2>&1
+	[ -s "$RUN/want" ] || fail "$p says nothing over the origin: nothing to compare"
 	for state in absent half; do
 		vol_fresh > /dev/null
 		[ "$state" = absent ] || half
@@ -42,7 +43,7 @@ for p in cp tar tarS rsync find grep python gcc git; do
 done
 
 # ---- every stat field before and after a fill, and on a second host
-all_stat() { (cd "$1"; find . -path ./lost+found -prune -o -printf '%p %i %m %U %G %s %b %T@ %C@ %n %y\n' | sort); }
+all_stat() { (cd "$1"; find . -path ./lost+found -prune -o -print0 | sort -z | xargs -0 stat -c '%n %i %f %u %g %s %b %o %t:%T %x %y %z %h %F'); }
 vol_fresh
 all_stat "$MNT" > "$RUN/before"
 find "$MNT" -type f -print0 | xargs -0 cat > /dev/null
