@@ -194,8 +194,8 @@ static int set_option(struct main_cfg *c, const struct option_row *row, const ch
 	case K_FLAG:
 		return set_flag(value, p) ? bad(where, row->name, value, "yes or no") : 0;
 	case K_U32:
-		if (parse_u64(value, UINT32_MAX, &v))
-			return bad(where, row->name, value, "a number below 2^32");
+		if (parse_u64(value, UINT32_MAX, &v) || !v)
+			return bad(where, row->name, value, "a number from 1 to 2^32 - 1");
 		*(u32 *)p = v;
 		return 0;
 	case K_U64:

@@ -99,7 +99,8 @@ static int paths(struct request *rq, const char *dir)
 	if (realpath(rq->cache, cache_abs))
 		rq->cache = cache_abs;
 	else if (rq->cache[0] != '/') {
-		say(NULL, "cache=%s is not an absolute path", rq->cache);
+		say("create it, or name it from the root on: -o cache=/var/cache/augurfs/NAME",
+		    "cache=%s is not there, and is not an absolute path", rq->cache);
 		return EX_USAGE_;
 	}
 	return 0;
