@@ -85,6 +85,19 @@ static vm_fault_t fault_refuse(struct vm_fault *vmf, struct inode *inode, loff_t
 	return vmf->flags & FAULT_FLAG_RETRY_NOWAIT ? VM_FAULT_RETRY : VM_FAULT_SIGBUS;
 }
 
+/* Waits for the bytes with the fault's lock dropped; the mapping may be gone afterwards. */
+static int fault_wait(struct vm_fault *vmf, struct inode *inode, loff_t pos, u64 len, u64 want)
+{
+	struct file *upper = get_file(vmops_of(vmf->vma)->upper);
+	int err;
+
+	augur_stat_inc(AUGUR_SB(inode->i_sb), faults_absent);
+	release_fault_lock(vmf);
+	err = augur_need_range(inode, upper->private_data, pos, len, want, AUGUR_RQ_FAULT, false);
+	fput(upper);
+	return err;
+}
+
 /*
  * The bytes are absent.  First attempt: get them with the lock dropped and have the fault
  * tried again; MAJOR too, because after an attempt under the lock of the VMA alone only
@@ -92,19 +105,11 @@ static vm_fault_t fault_refuse(struct vm_fault *vmf, struct inode *inode, loff_t
  */
 static vm_fault_t fault_absent(struct vm_fault *vmf, struct inode *inode, loff_t pos, u64 len)
 {
-	struct augur_vmops *vo = vmops_of(vmf->vma);
-	struct file *upper;
-
 	if (!fault_flag_allow_retry_first(vmf->flags) ||
 	    (vmf->flags & FAULT_FLAG_RETRY_NOWAIT))
 		return fault_refuse(vmf, inode, pos, len);
-	augur_stat_inc(AUGUR_SB(inode->i_sb), faults_absent);
-	upper = get_file(vo->upper);
-	release_fault_lock(vmf);
 	/* An error shows as the second attempt finding the bytes absent. */
-	augur_need_range(inode, upper->private_data, pos, len, max_t(u64, len, FAULT_WANT),
-			 AUGUR_RQ_FAULT, false);
-	fput(upper);
+	fault_wait(vmf, inode, pos, len, max_t(u64, len, FAULT_WANT));
 	return VM_FAULT_RETRY | VM_FAULT_MAJOR;
 }
 
@@ -129,19 +134,13 @@ static bool maps_more(const struct vm_fault *vmf, loff_t *pos, u64 *len)
 static vm_fault_t fault_huge(struct vm_fault *vmf, struct inode *inode, loff_t pos, u64 len)
 {
 	struct augur_vmops *vo = vmops_of(vmf->vma);
-	struct file *upper;
 
 	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY) || (vmf->flags & FAULT_FLAG_RETRY_NOWAIT) ||
 	    cmpxchg(&vo->huge_failed, pos + 1, 0) == pos + 1)
 		return fault_refuse(vmf, inode, pos, len);
-	augur_stat_inc(AUGUR_SB(inode->i_sb), faults_absent);
-	upper = get_file(vo->upper);
 	refcount_inc(&vo->ref);		/* the mapping may go meanwhile */
-	release_fault_lock(vmf);
-	if (augur_need_range(inode, upper->private_data, pos, len, len, AUGUR_RQ_FAULT, false) &&
-	    !fatal_signal_pending(current))
+	if (fault_wait(vmf, inode, pos, len, len) && !fatal_signal_pending(current))
 		WRITE_ONCE(vo->huge_failed, pos + 1);
-	fput(upper);
 	if (refcount_dec_and_test(&vo->ref))
 		vmops_free(vo);
 	return VM_FAULT_RETRY | VM_FAULT_MAJOR;
@@ -175,7 +174,6 @@ static vm_fault_t augur_vm_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_
 {
 	struct augur_vmops *vo = vmops_of(vmf->vma);
 	struct inode *inode = file_inode(vo->upper);
-
 	pgoff_t first = start, last = end;
 
 	if (!augur_is_complete(inode)) {

@@ -74,9 +74,9 @@ static void waits_end(struct vol *v)
 {
 	vol_get(v);
 	while (!list_empty(&v->change_waits)) {
-		struct change_wait *w = container_of(v->change_waits.next, struct change_wait, link);
+		struct change_wait *w = list_first(&v->change_waits, struct change_wait, link);
 
-		if (!list_empty(&v->changes) && container_of(v->changes.next, struct change, link)->no <= w->upto)
+		if (!list_empty(&v->changes) && list_first(&v->changes, struct change, link)->no <= w->upto)
 			break;
 		list_del(&w->link);
 		w->fn(w);

@@ -67,8 +67,7 @@ struct sweep {
 	size_t		n, at, first;
 	u8		seen[SWEEP_ITEMS / 8];	/* of the question under way: answered */
 	struct change_wait w;
-	unsigned int	unclear;
-	bool		failed;
+	bool		unclear, failed;
 	u64		changed;
 	struct ask	a;
 };
@@ -80,7 +79,7 @@ static bool sweep_want(void *arg, u32 pu)
 	struct sweep *s = arg;
 	int shard = place_shard(s->map, pu);
 
-	return shard >= 0 && (s->shards[shard / 8] >> (shard % 8) & 1);
+	return shard >= 0 && bit_test(s->shards, shard);
 }
 
 static void sweep_end(struct change_wait *w)
@@ -91,10 +90,10 @@ static void sweep_end(struct change_wait *w)
 	for (u32 i = 0; i < s->map->nshards; i++) {
 		struct shard_lease *l = &v->leases[i];
 
-		if (!(s->shards[i / 8] >> (i % 8) & 1) || l->state != LS_SWEEP)
+		if (!bit_test(s->shards, i) || l->state != LS_SWEEP)
 			continue;
 		l->state = s->failed || v->dead ? LS_NONE : LS_OK;
-		l->unclear = l->state == LS_OK ? 0 : min(l->unclear + !!s->unclear, SWEEP_UNCLEAR);
+		l->unclear = l->state == LS_OK ? 0 : min(l->unclear + s->unclear, SWEEP_UNCLEAR);
 		if (l->state != LS_OK) {
 			l->seq = 0;
 			continue;
@@ -122,8 +121,7 @@ static bool sweep_unclear(struct sweep *s, const struct cobj_brief *b)
 
 	if (shard >= 0 && s->v->leases[shard].unclear >= SWEEP_UNCLEAR)
 		return false;
-	s->unclear++;
-	s->failed = true;
+	s->unclear = s->failed = true;
 	return true;
 }
 
@@ -133,9 +131,9 @@ static void sweep_answer(struct sweep *s, const struct reval_res *res)
 		const struct cobj_brief *b = &s->b[i];
 		size_t k = i - s->first;
 
-		if ((s->seen[k / 8] >> (k % 8) & 1) || memcmp(b->oid, res->oid, AUGUR_OID_LEN))
+		if (bit_test(s->seen, k) || memcmp(b->oid, res->oid, AUGUR_OID_LEN))
 			continue;
-		s->seen[k / 8] |= 1 << (k % 8);
+		bit_set(s->seen, k);
 		if (!res->status || (res->status != -ESTALE && res->status != -ENOENT && sweep_unclear(s, b)))
 			return;
 		s->changed++;
@@ -155,7 +153,7 @@ static void sweep_done(struct ask *a, int status, struct wire_in body)
 			sweep_answer(s, &res);
 	/* One that has no answer was not compared. */
 	for (size_t k = 0; k < s->at - s->first; k++)
-		if (!(s->seen[k / 8] >> (k % 8) & 1))
+		if (!bit_test(s->seen, k))
 			s->failed = true;
 	sweep_next(s);
 }
@@ -180,11 +178,11 @@ static void sweep_next(struct sweep *s)
 		struct cobj_brief *b = &s->b[s->at];
 		size_t mark;
 
-		log_debug("event=sweep_ask oid=%llx pu=%u version=%llu", (unsigned long long)get_le64(b->oid), b->pu, (unsigned long long)b->version);
 		if (owner >= 0 && place_owner(s->map, b->pu) != owner)
 			break;
 		owner = place_owner(s->map, b->pu);
 		a->pu = b->pu;
+		log_debug("event=sweep_ask oid=%llx pu=%u", (unsigned long long)get_le64(b->oid), b->pu);
 		mark = wire_nest(&a->body, WF_ITEM);
 		wire_put(&a->body, WF_OID, b->oid, AUGUR_OID_LEN);
 		wire_put(&a->body, WF_LOCATOR, b->loc, b->loc_len);
@@ -228,7 +226,7 @@ static void renewal_end(struct change_wait *w)
 		struct shard_lease *l = &v->leases[i];
 
 		/* NONE: a sweep failed while this waited. */
-		if (!(r->ok[i / 8] >> (i % 8) & 1) || l->state == LS_NONE)
+		if (!bit_test(r->ok, i) || l->state == LS_NONE)
 			continue;
 		l->sent_ns = r->sent_ns;
 		if (r->seqs[i] != l->seq) {
@@ -254,14 +252,13 @@ static void shard_reset(struct renewal *r, u32 shard, u64 seq)
 	struct shard_lease *l = &r->v->leases[shard];
 
 	log_debug("event=reset shard=%u seq=%llu state=%d", shard, (unsigned long long)seq, l->state);
-
 	lease_stop(r->v, shard);
 	l->seq = seq;
 	if (l->state == LS_SWEEP)
 		return;		/* one is under way; the next renewal tells whether that was enough */
 	l->state = LS_SWEEP;
 	r->any_sweep = true;
-	r->sweep[shard / 8] |= 1 << (shard % 8);
+	bit_set(r->sweep, shard);
 }
 
 static void shard_answer(struct renewal *r, struct wire_in in)
@@ -294,7 +291,7 @@ static void shard_answer(struct renewal *r, struct wire_in in)
 	/* Asked before a sweep failed: "nothing since" says nothing of what was to be compared. */
 	if (!reset && r->v->leases[shard].state == LS_NONE && r->v->leases[shard].seq != r->asked[shard])
 		return;
-	r->ok[shard / 8] |= 1 << (shard % 8);
+	bit_set(r->ok, shard);
 	r->seqs[shard] = seq;
 	if (reset) {
 		shard_reset(r, shard, seq);
@@ -307,7 +304,7 @@ static void shard_answer(struct renewal *r, struct wire_in in)
 			continue;
 		if (change_parse_item((struct wire_in){ val.p, val.p + val.len }, &it)) {
 			log_err("event=bad_answer what=inval proxy=%s", r->p->addr);
-			r->ok[shard / 8] &= ~(1 << (shard % 8));	/* no lease over a change that is not understood */
+			bit_clear(r->ok, shard);	/* no lease over a change that is not understood */
 			return;
 		}
 		change_told(r->v, &it);

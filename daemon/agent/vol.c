@@ -11,8 +11,8 @@
 #include <stdio.h>
 
 #include "agent/agent.h"
-#include "wire/bytes.h"
 #include "base/log.h"
+#include "wire/bytes.h"
 
 /* ---- source ---- */
 

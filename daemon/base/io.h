@@ -16,6 +16,7 @@
 #ifndef AUGUR_BASE_IO_H
 #define AUGUR_BASE_IO_H
 
+#include <errno.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -106,6 +107,12 @@ struct io *io_new(const char *want);
 
 /* Runs until io->stop. */
 int io_run(struct io *io);
+
+/* An accept that failed for want of room: the connection stays queued, so to accept again at once spins. */
+static inline bool io_exhausted(int res)
+{
+	return res == -EMFILE || res == -ENFILE || res == -ENOMEM || res == -ENOBUFS;
+}
 
 static inline u64 io_now(struct io *io) { return io->ops->now_ns(io); }
 

@@ -27,6 +27,11 @@ static inline void cleanup_close_(int *fd) { if (*fd >= 0) close(*fd); }
 #define CLEANUP_FREE __attribute__((cleanup(cleanup_free_)))
 #define CLEANUP_CLOSE __attribute__((cleanup(cleanup_close_)))
 
+/* Bitmaps in bytes. */
+static inline void bit_set(u8 *map, u32 n) { map[n / 8] |= 1 << (n % 8); }
+static inline void bit_clear(u8 *map, u32 n) { map[n / 8] &= ~(1 << (n % 8)); }
+static inline bool bit_test(const u8 *map, u32 n) { return map[n / 8] >> (n % 8) & 1; }
+
 /* Circular doubly linked list. */
 struct list { struct list *next, *prev; };
 static inline void list_init(struct list *l) { l->next = l->prev = l; }

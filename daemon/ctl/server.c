@@ -349,7 +349,7 @@ static void accept_done(struct io_op *op, int res)
 		free(s);
 		return;
 	}
-	if (res == -EMFILE || res == -ENFILE || res == -ENOMEM || res == -ENOBUFS) {
+	if (io_exhausted(res)) {
 		/* The queue stays full, so accepting again at once would spin. */
 		log_err("event=ctl_accept_failed error=\"%s\" action=retry hint=\"raise the limit of open files\"", strerror(-res));
 		s->accepting = s->pausing = true;

@@ -182,10 +182,6 @@ struct linux_dirent64 {
 	char		d_name[];
 };
 
-static inline void bit_set(u8 *map, u32 n) { map[n / 8] |= 1 << (n % 8); }
-static inline void bit_clear(u8 *map, u32 n) { map[n / 8] &= ~(1 << (n % 8)); }
-static inline bool bit_test(const u8 *map, u32 n) { return map[n / 8] >> (n % 8) & 1; }
-
 static inline EVP_MAC_CTX *origin_mac_dup(const struct origin *o)
 {
 	EVP_MAC_CTX *m = EVP_MAC_CTX_dup(o->ex.mac);

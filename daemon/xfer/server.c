@@ -168,7 +168,7 @@ static void accepted(struct io_op *op, int res)
 	}
 	if (res >= 0) {
 		add_conn(s, res);
-	} else if (res == -EMFILE || res == -ENFILE || res == -ENOMEM || res == -ENOBUFS) {
+	} else if (io_exhausted(res)) {
 		/* The queue stays full, so accepting again at once would spin: the tick does it. */
 		log_err("event=xfer_accept_failed error=%d note=\"%s\"", res, strerror(-res));
 		s->stats.errors++;
