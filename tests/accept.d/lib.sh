@@ -38,3 +38,12 @@ guest() {
 	if [ "$rc" = 77 ]; then figure "$n: parts are built" no = yes
 	elif [ "$rc" != 0 ]; then figure "$n: runs to its end" "status $rc" = 0; fi
 }
+
+# bench KIND [tests/bench/run options]: a benchmark in deterministic time; bars.py KIND makes the figures.
+bench() {
+	local kind=$1 rows=$build/bench/accept-$1.tsv rc=0; shift
+	mkdir -p "$build/bench"
+	tests/bench/run -k 6.1 -o "$rows" "$@" || rc=$?
+	figure "the benchmark's status" "$rc" = 0
+	python3 tests/bench/bars.py "$kind" "$rows" || figure "the benchmark has rows" no = yes
+}

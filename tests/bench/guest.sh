@@ -32,7 +32,7 @@ memdisk() {						# NAME MIB -> $disk
 	echo none > "/sys/block/${disk##*/}/queue/scheduler" 2> /dev/null
 	for i in 1 2 3 4 5; do [ -b "$disk" ] || sleep 0.1; done
 }
-from_image() { memdisk "$1" 420; [ -z "$fresh" ] || dd if=/dev/vdf of="$disk" bs=1M conv=sparse status=none; }
+from_image() { memdisk "$1" 460; [ -z "$fresh" ] || dd if=/dev/vdf of="$disk" bs=1M conv=sparse status=none; }
 # What the servers export, in their page cache.
 need_origin() {
 	mountpoint -q /origin && return
@@ -57,6 +57,7 @@ defaults() {
 	KIND=remote		# local: no network, measured at one RTT
 	KEEPS=			# 1: a persistent cache survives a remount (phase disk)
 	SKIP=			# workloads that make no sense
+	PROGRAMS=		# of its own, read into memory before anything is measured
 	sys_up() { :; }		# servers and daemons, once
 	sys_mount() { :; }
 	sys_umount() { settle umount "$MNT"; }
@@ -115,6 +116,9 @@ w_walk1000() { phases walk1000 "$OPS" walk "$MNT/walk"; }
 w_grep() { phases grep found_nothing grep -rc augurfs_is_not_here "$MNT/tree"; }
 found_nothing() { "$@"; [ $? = 1 ]; }
 w_find() { phases find find "$MNT/tree" -ls; }
+# PYTHONHOME names the mount: the interpreter is the guest's, all that it imports is not.
+w_pystart() { phases pystart env PYTHONHOME="$MNT/py" PYTHONDONTWRITEBYTECODE=1 python3 -s "$B/bench/imports.py"; }
+w_gitstatus() { phases gitstatus git -c safe.directory='*' --no-optional-locks -C "$MNT/repo" status; }
 w_replay500() { phases replay500 "$OPS" replay "$MNT" /tmp/bench/replay.list 500; }
 w_rand1000() { phases rand1000 "$OPS" randread "$MNT/big" 1000; }
 w_seq() { phases "seq${SEQ_MB}M" dd if="$MNT/big" of=/dev/null bs=1M; }
@@ -170,9 +174,12 @@ if [ -n "$PROFILE" ]; then
 	sysctl -qw kernel.perf_cpu_time_max_percent=0 kernel.kptr_restrict=0 kernel.perf_event_paranoid=-1
 fi
 preload /bin/{bash,cat,ls,dd,grep,find,tar,mount,umount,sleep,cp,rm,mkdir,stat,head,wc,tr,cut,tail} \
-	/usr/bin/{awk,nsenter,ping,python3,setsid,timeout,seq} /sbin/{ip,tc,modprobe,mkfs.ext4,mount.nfs,rmmod} \
+	/usr/bin/{awk,git,nsenter,ping,python3,setsid,timeout,seq} /sbin/{ip,tc,modprobe,mkfs.ext4,mount.nfs,rmmod} \
 	/usr/sbin/{rpc.nfsd,rpc.mountd,exportfs,nfsdcld} /payload/{augurd,augur,mount.augurfs,augurfs.ko}
 cat /payload/tests/lib/* /payload/tests/vm/* > /dev/null
+preload $( for s in $SYSTEMS; do defaults; . "$B/bench/systems/$s.sh"; echo "$PROGRAMS"; done )
+# The interpreter's own parts that a start-up maps; what it imports comes from the mount.
+python3 -s "$B/bench/imports.py" > /dev/null
 # As udev would have done: a processor that has the instruction does not compute ext4's checksums by table.
 modprobe crc32c-intel
 modprobe ext4; mkdir -p "$MNT" /origin

@@ -2,17 +2,22 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Makes the directory that the benchmark's servers export; the same bytes every time for the same options.
 
-  mkorigin.py [--seq-mb N] DIR
+  mkorigin.py [--seq-mb N] [--python LIB] DIR
 
 walk    1,000 small files in 56 directories, 8 MB: what the acceptance line of the cold walk reads
 tree    2,083 files in 100 directories, 32.3 MB of text: the shape of a source tree (find, grep)
 big     one file of N MiB (128) that does not compress (sequential and random reads)
+repo    a git repository of 2,062 files in 99 directories; its index believes sizes and times alone, so that it is true
+        wherever the tree is mounted
+py      lib/python3.N: the guest's own standard library (LIB), compiled: a python start-up
 micro   a/b/f of 4 MiB and ls/ with 200 files: warm operations
 replay.list   500 files of tree in random order
 """
 import argparse
 import os
 import random
+import shutil
+import subprocess
 
 PAST = 1_600_000_000
 
@@ -66,9 +71,34 @@ def make_tree(top, rnd, corpus, files, dirs, total, sigma, most):
             f.write(corpus[at:at + size])
 
 
+def make_repo(top, rnd, corpus):
+    make_tree(top, rnd, corpus, 2062, 99, 16_000_000, 1.3, 300 << 10)
+    set_times(top)
+    env = dict(os.environ, HOME="/nonexistent", GIT_CONFIG_NOSYSTEM="1")
+    for v in ("AUTHOR", "COMMITTER"):
+        env.update({f"GIT_{v}_NAME": "bench", f"GIT_{v}_EMAIL": "bench@example.org", f"GIT_{v}_DATE": f"{PAST} +0000"})
+    for words in ("init -q -b main", "config core.checkStat minimal", "config core.trustctime false", "config gc.auto 0",
+                  "add -A", "commit -q -m all", "gc -q", "--no-optional-locks status --porcelain"):
+        out = subprocess.run(["git", "-C", top, *words.split()], env=env, check=True, capture_output=True).stdout
+    assert not out, out
+
+
+def make_python(top, lib):
+    """What a start-up reads, without what nobody imports."""
+    skip = shutil.ignore_patterns("config-*", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "pydoc_data")
+    shutil.copytree(lib, os.path.join(top, "lib", os.path.basename(lib)), symlinks=False, ignore_dangling_symlinks=True, ignore=skip)
+
+
+def set_times(top):
+    for base, _, names in os.walk(top, topdown=False):
+        for n in names + ["."]:
+            os.utime(os.path.join(base, n), (PAST, PAST))
+
+
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--seq-mb", type=int, default=128)
+    ap.add_argument("--python")
     ap.add_argument("dir")
     o = ap.parse_args()
     rnd = random.Random(11)
@@ -90,9 +120,11 @@ def main():
     rnd.shuffle(paths)
     with open(f"{o.dir}/replay.list", "w", encoding="ascii") as f:
         f.write("".join(p + "\n" for p in paths[:500]))
-    for base, dirs, names in os.walk(o.dir, topdown=False):
-        for n in names + ["."]:
-            os.utime(os.path.join(base, n), (PAST, PAST))
+    set_times(o.dir)
+    # Last and with the times they have: an index and compiled modules name the times of their sources.
+    make_repo(f"{o.dir}/repo", rnd, corpus)
+    if o.python:
+        make_python(f"{o.dir}/py", o.python)
 
 
 main()

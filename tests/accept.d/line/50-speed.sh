@@ -3,4 +3,4 @@
 # bug: build switch AUGUR_SEED_NO_BATCH
 [ -z "$BUG" ] || seeded AUGUR_SEED_NO_BATCH
 build_all
-guest speed -k 6.1 -i -m 3500
+bench nfs -r "1 10" -w "walk1000 seq100m" -s "nfs42 augurfs"
