@@ -13,10 +13,11 @@
  *   peers.c	proxies, HELLO, the map		ask.c	one question, retried until its deadline
  *   dir.c	LOOKUP, POPULATE		names.c	answers become names, switches, removals
  *   file.c	FETCH: fills			ahead.c	read-ahead, batches of small files
- *   walk.c	listings ahead of a walk	lease.c	leases, sweeps
- *   reval.c	REVAL				change.c	changes told by an owner
- *   recover.c	objects the index does not know	warm.c	fetch whole subtrees
- *   verbs.c	control socket			health.c what is said of proxies
+ *   behind.c	the rest of a large file	walk.c	listings ahead of a walk
+ *   lease.c	leases, sweeps			reval.c	REVAL
+ *   change.c	changes told by an owner	recover.c objects the index does not know
+ *   warm.c	fetch whole subtrees		verbs.c	control socket
+ *   health.c	what is said of proxies
  */
 #ifndef AUGUR_AGENT_AGENT_H
 #define AUGUR_AGENT_AGENT_H
@@ -35,6 +36,12 @@
 #define AGENT_FLY_MAX		(64u << 20)	/* unasked bytes under way, all files of a volume */
 #define AGENT_LOOKUP_MAX	512		/* a directory of so many names comes whole */
 #define AGENT_SEEDS_MAX		16
+#define AGENT_BEHIND_STEP	(2u << 20)	/* filled behind for each random miss */
+#define AGENT_BEHIND_DENSE	(8u << 20)	/* begun at one random miss in so many bytes of the file, */
+#define AGENT_BEHIND_AFTER	16		/* but not before the file has had so many */
+#define AGENT_SCAN_SURE		2		/* directories read from their first file on: so is the next */
+#define AGENT_STREAM_FLY	(4u << 20)	/* under way ahead of such a reader */
+#define AGENT_STREAM_MAX	(8u << 20)	/* brought for it and not used yet */
 #define AGENT_WALK_FLY		32		/* listings under way ahead of a walk */
 #define AGENT_WALK_CREDIT	512		/* listings ahead of the last demand */
 #define AGENT_TIMEOUT_NS	(30ull * 1000000000)
@@ -117,6 +124,9 @@ struct vol {
 	u64		ahead_bytes;	/* unasked bytes under way */
 	unsigned int	walk_fly, walk_credit;
 	struct list	walkq;
+	unsigned int	scan;		/* directories in a row that were read from their first file on */
+	struct list	streamq;	/* struct hint: their files are brought before a miss */
+	u64		stream_base;	/* brought and not used when it began */
 	unsigned int	nwalkq;
 	u64		walk_ns;	/* last demand of a walk */
 	u64		warned_ns;
@@ -131,6 +141,8 @@ struct vol {
 	bool		reval_armed;
 	/* counters */
 	u64		n_requests, n_lookup, n_populate, n_fetch, n_reval, n_batch, n_ahead, ahead_hits;
+	/* bytes brought unasked, the part of them that was used, and of those brought to fill a file behind */
+	u64		ahead_brought, ahead_used, behind_brought;
 };
 
 /* ---- vol.c ---- */
@@ -239,6 +251,7 @@ void dir_job_free(struct dir_job *dj);
 /* ---- file.c ---- */
 struct grant { u64 id; unsigned int fills; struct upcall_range done[UPCALL_RANGES_MAX]; int n; };
 struct fwork;
+enum fill_why { FILL_ASKED, FILL_AHEAD, FILL_BEHIND };
 struct fill {
 	struct list	link;		/* fwork.fills */
 	struct fwork	*f;
@@ -252,7 +265,9 @@ struct fill {
 	u64		version, tag;
 	unsigned int	writes;
 	int		err;
-	bool		ended, unasked;
+	bool		ended;
+	enum fill_why	why;
+	u64		begun_ns;
 };
 struct file_wait { struct list link; u64 off, len; void (*fn)(void *arg, int err); void *arg; };
 struct fwork {
@@ -265,16 +280,22 @@ struct fwork {
 	/* ahead.c */
 	u64		next_off, window, ahead_end;
 	u32		runs;
+	/* behind.c */
+	u32		jumps;		/* random misses */
+	bool		behind_over;	/* nothing more to bring, or it failed */
+	u64		behind_at, behind_credit, behind_fly, behind_window, behind_base_ns;
 	u64		used_ns;
 };
 void file_request(struct req *r, struct cobj *o);
 struct fwork *fwork_get(struct vol *v, struct cobj *o);
 void fwork_put(struct fwork *f);	/* frees it if nothing hangs on it */
 /* Starts fills for what of the range is absent and not under way; with grants if asked for. */
-int file_fill(struct fwork *f, u64 off, u64 len, bool grants, bool unasked);
+int file_fill(struct fwork *f, u64 off, u64 len, bool grants, enum fill_why why);
+/* The first run neither here nor under way at or after *off; false: none. */
+bool file_absent(const struct cobj *o, u64 *off, u64 *len);
 /* fn when the range is present. */
 void file_need(struct vol *v, struct cobj *o, u64 off, u64 len, void (*fn)(void *arg, int err), void *arg);
-struct fill *fill_new(struct fwork *f, u64 off, u64 len, struct grant *g, bool unasked);
+struct fill *fill_new(struct fwork *f, u64 off, u64 len, struct grant *g, enum fill_why why);
 void fill_data(struct fill *fl, u64 off, struct xfer_buf *body);
 void fill_end(struct fill *fl, int err);
 void file_drop_requests(struct vol *v);
@@ -285,7 +306,7 @@ void file_stale(struct vol *v, struct cobj *o);
 /* ---- ahead.c ---- */
 void ahead_read(struct fwork *f, const struct req *r);
 void ahead_small(struct vol *v, struct cobj *o);
-void ahead_opened(struct vol *v, const u8 *oid);	/* somebody used it */
+void ahead_event(struct vol *v, const struct augur_event *ev);	/* somebody used it */
 void batch_item_done(struct batch *b);
 struct hint;
 void hints_free(struct vol *v);		/* at the end of v */
@@ -303,12 +324,22 @@ struct hint {
 	u64		used_ns;
 	struct list	batches;
 	bool		want_files, want_dirs;
+	bool		judge;		/* its first miss says how it is read */
+	struct list	stream;		/* vol.streamq */
 	u8		last[AUGUR_OID_LEN];	/* the file missed last */
 	unsigned int	loading;
 };
+/* Its reader takes every file of every directory: these come before they are missed. */
+static inline bool scanning(const struct vol *v) { return v->scan >= AGENT_SCAN_SURE; }
+void stream_push(struct hint *h, bool now);
+void stream_go(struct vol *v);
 struct hint *hint_get(struct vol *v, const u8 *dir);
 /* Makes the names known, then goes on with what the hint wants. */
 void hint_go(struct hint *h);
+
+/* ---- behind.c ---- */
+void behind_miss(struct fwork *f);	/* another one out of any order */
+void behind_done(struct fwork *f, const struct fill *fl, int err);
 
 /* ---- walk.c ---- */
 void walk_note(struct vol *v, struct cobj *dir);	/* a directory was populated on demand */

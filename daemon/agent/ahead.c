@@ -6,8 +6,11 @@
  * A sequential reader's window doubles to AGENT_AHEAD_MAX; it moves on with each request, and
  * requests for chunks already on their way are how a reader that is faster than the link
  * shows where it is.  The second small file missed in one directory brings the others in the
- * directory's own order, AGENT_DIR_AHEAD bytes at a time, more as they are used.  Nothing here
- * is written without the kernel's grant.  Loop thread only.
+ * directory's own order, AGENT_DIR_AHEAD bytes at a time, more as they are used.  A reader that
+ * has begun several directories in a row with their first file is taken to read all of them: the
+ * next ones' files come at their first miss, and those of directories listed ahead (walk.c)
+ * before it, as long as what came before is used.  Nothing here is written without the
+ * kernel's grant.  Loop thread only.
  */
 #include <sys/stat.h>
 
@@ -18,6 +21,7 @@
 #define BATCH_BYTES	(512u * 1024)
 #define BATCH_FILES	64
 #define HINTS_MAX	256
+#define JUMPS_TRIED	8
 #define SCAN_STEP	256		/* names looked at in one go */
 
 struct batch {
@@ -55,17 +59,18 @@ void ahead_read(struct fwork *f, const struct req *r)
 		f->runs = 0;
 		f->window = 0;
 		f->ahead_end = end;
+		behind_miss(f);
 	}
 	f->next_off = end;
-	/* The kernel's own wish is honoured even for a first read. */
-	to = min(o->size, r->off + max(f->window ? r->len + f->window : 0, r->want));
+	/* The kernel's own wish is honoured for a first read, until reads are known to jump. */
+	to = min(o->size, r->off + max(f->window ? r->len + f->window : 0, f->jumps > JUMPS_TRIED ? 0 : r->want));
 	from = max(end, f->ahead_end > end && f->ahead_end <= to ? f->ahead_end : end);
 	/* Move on in steps worth a request. */
 	if (from >= to || (to - from < WINDOW_MIN / 2 && to < o->size && f->ahead_end > end) ||
 	    f->v->ahead_bytes >= AGENT_FLY_MAX)
 		return;
 	f->v->n_ahead++;
-	file_fill(f, from, to - from, true, true);
+	file_fill(f, from, to - from, true, FILL_AHEAD);
 	f->ahead_end = to;
 }
 
@@ -78,6 +83,7 @@ static void hint_free(struct hint *h)
 	struct list *p, *t;
 
 	map_del(&h->v->hints, h->oid);
+	list_del(&h->stream);
 	list_for_each_safe(p, t, &h->batches) {
 		container_of(p, struct batch, link)->h = NULL;
 		list_del(p);
@@ -121,6 +127,7 @@ struct hint *hint_get(struct vol *v, const u8 *dir)
 		memcpy(h->oid, dir, AUGUR_OID_LEN);
 		h->v = v;
 		list_init(&h->batches);
+		list_init(&h->stream);
 		map_put(&v->hints, h);
 	}
 	h->used_ns = io_now(v->io);
@@ -164,6 +171,8 @@ static void list_done(struct io_op *op, int res)
 		h->cursor = h->dir_cursor = 0;
 		if (!res && !hl->v->dead)
 			hint_go(h);
+		if (!hl->v->dead)
+			stream_go(hl->v);
 	}
 	lower_names_free(hl->names, hl->n);
 	vol_put(hl->v);
@@ -194,8 +203,10 @@ void batch_item_done(struct batch *b)
 	if (b->h) {
 		list_del(&b->link);
 		b->h->fly -= b->bytes;
-		if (!b->v->dead)
+		if (!b->v->dead) {
 			files_go(b->h);
+			stream_go(b->v);
+		}
 	}
 	free(b);
 }
@@ -326,7 +337,7 @@ static bool batch_add(struct batch *b, struct cobj *o)
 	g = xcalloc(1, sizeof(*g));
 	g->id = id;
 	f = fwork_get(v, o);
-	b->items[b->n] = fill_new(f, 0, o->size, g, true);
+	b->items[b->n] = fill_new(f, 0, o->size, g, FILL_AHEAD);
 	b->items[b->n]->b = b;
 	b->n++;
 	b->left++;
@@ -341,8 +352,10 @@ static void file_loaded(void *arg, struct cobj *o)
 	struct file_load *fl = arg;
 	struct hint *h = map_get(&fl->v->hints, fl->dir);
 
-	if (h && !--h->loading && !fl->v->dead)
+	if (h && !--h->loading && !fl->v->dead) {
 		files_go(h);
+		stream_go(fl->v);
+	}
 	vol_put(fl->v);
 	free(fl);
 }
@@ -436,6 +449,74 @@ static void files_go(struct hint *h)
 			break;
 }
 
+/* ---- a reader of everything ---- */
+
+/* Did the first miss fall on the first file that could be missed? */
+static void judge(struct hint *h)
+{
+	struct vol *v = h->v;
+
+	h->judge = false;
+	for (size_t i = 0; i < h->n; i++) {
+		const struct hint_name *hn = &h->names[i];
+
+		if (hn->is_dir || hn->tried || !hn->size || hn->size > AGENT_SMALL)
+			continue;
+		if (memcmp(hn->oid, h->last, AUGUR_OID_LEN))
+			break;
+		if (!v->scan++)
+			v->stream_base = v->ahead_brought - v->ahead_used;
+		h->want_files |= scanning(v);
+		return;
+	}
+	v->scan = 0;
+}
+
+static u64 stream_room(const struct vol *v)
+{
+	u64 idle = v->ahead_brought - v->ahead_used - min(v->stream_base, v->ahead_brought - v->ahead_used);
+
+	if (!scanning(v) || v->ahead_bytes >= AGENT_STREAM_FLY || v->ahead_bytes + idle >= AGENT_STREAM_MAX)
+		return 0;
+	return AGENT_STREAM_MAX - v->ahead_bytes - idle;
+}
+
+void stream_go(struct vol *v)
+{
+	u64 room;
+
+	while (!list_empty(&v->streamq) && (room = stream_room(v))) {
+		struct hint *h = list_first(&v->streamq, struct hint, stream);
+
+		if (h->listing || h->loading)
+			return;		/* goes on when that is done */
+		if (!h->listed) {
+			list_del(&h->stream);
+			continue;
+		}
+		h->want_files = true;
+		h->credit = max(h->credit, min(room, (u64)AGENT_DIR_AHEAD));
+		files_go(h);
+		if (h->loading)
+			return;
+		if (names_left(h) && h->fly)
+			return;
+		list_del(&h->stream);
+	}
+}
+
+/* @now: its reader is there. */
+void stream_push(struct hint *h, bool now)
+{
+	if (now) {
+		list_del(&h->stream);
+		list_add_tail(h->v->streamq.next, &h->stream);
+	} else if (list_empty(&h->stream)) {
+		list_add_tail(&h->v->streamq, &h->stream);
+	}
+	stream_go(h->v);
+}
+
 void hint_go(struct hint *h)
 {
 	struct cobj *d = cobj_peek(h->v->c, h->oid);
@@ -447,6 +528,8 @@ void hint_go(struct hint *h)
 			hint_list(h, d);
 		return;
 	}
+	if (h->judge)
+		judge(h);
 	if (h->want_files) {
 		cursor_place(h);
 		files_go(h);
@@ -464,24 +547,43 @@ void ahead_small(struct vol *v, struct cobj *o)
 #ifdef AUGUR_SEED_NO_BATCH	/* the seeded bug of tests/accept line speed */
 	return;
 #endif
-	if (h->misses < 2)
-		return;
-	h->want_files = true;
+	h->judge = h->misses == 1 && !h->want_files;
+	h->want_files |= h->misses > 1;
 	h->credit = max(h->credit, (u64)AGENT_DIR_AHEAD);
 	hint_go(h);
 }
 
-/* A file was opened: if it came ahead, its directory may go on. */
-void ahead_opened(struct vol *v, const u8 *oid)
+static void ahead_use(struct vol *v, struct cobj *o, u64 bytes)
 {
-	struct cobj *o = map_get(&v->c->objs, oid);
+	bytes = min(bytes, o->ahead_left);
+	v->ahead_used += bytes;
+	o->ahead_left -= bytes;
+}
+
+/*
+ * Was it worth it?  A small file is used when it is opened, and its directory may go on; of a
+ * large one so many bytes as were read, told when it is closed.
+ */
+void ahead_event(struct vol *v, const struct augur_event *ev)
+{
+	struct cobj *o;
 	struct hint *h;
 
+	if (ev->op != AUGUR_EV_OPEN && ev->op != AUGUR_EV_CLOSE)
+		return;
+	o = map_get(&v->c->objs, ev->oid);
 	if (!o || !(o->flags & COBJ_AHEAD) || !cobj_is_file(o))
 		return;
+	if (o->size > AGENT_SMALL) {
+		if (ev->op == AUGUR_EV_CLOSE)
+			ahead_use(v, o, le64_to_cpu(ev->off));
+		return;
+	}
 	o->flags &= ~COBJ_AHEAD;
+	ahead_use(v, o, o->ahead_left);
 	v->ahead_hits++;
 	h = map_get(&v->hints, o->parent);
+	stream_go(v);
 	if (!h || !h->want_files)
 		return;
 	h->credit = min(h->credit + o->size, (u64)AGENT_DIR_AHEAD);

@@ -58,7 +58,7 @@ void fwork_put(struct fwork *f)
 	if (!fwork_idle(f))
 		return;
 	/* A reader of a large file comes back: where it was is worth remembering. */
-	if (!v->dead && f->window && !(f->o->flags & COBJ_COMPLETE) && v->files.live < FILES_KEPT)
+	if (!v->dead && (f->window || f->jumps) && !(f->o->flags & COBJ_COMPLETE) && v->files.live < FILES_KEPT)
 		return;
 	fwork_free(f);
 }
@@ -79,7 +79,7 @@ static void fly_range(struct cobj *o, u64 off, u64 len, bool set)
 		augur_map_clear_range(o->fly, first, count);
 }
 
-struct fill *fill_new(struct fwork *f, u64 off, u64 len, struct grant *g, bool unasked)
+struct fill *fill_new(struct fwork *f, u64 off, u64 len, struct grant *g, enum fill_why why)
 {
 	struct fill *fl = xcalloc(1, sizeof(*fl));
 
@@ -87,13 +87,14 @@ struct fill *fill_new(struct fwork *f, u64 off, u64 len, struct grant *g, bool u
 	fl->off = off;
 	fl->len = len;
 	fl->g = g;
-	fl->unasked = unasked;
+	fl->why = why;
+	fl->begun_ns = io_now(f->v->io);
 	fl->fh = f->o->fh;
 	fl->version = f->o->version;
 	fl->tag = f->o->tag;
 	if (g)
 		g->fills++;
-	if (unasked)
+	if (why)
 		f->v->ahead_bytes += len;
 	list_add_tail(&f->fills, &fl->link);
 	fly_range(f->o, off, len, true);
@@ -178,6 +179,20 @@ static void fail_waits(struct fwork *f, u64 off, u64 len, int err)
 	}
 }
 
+/* What came unasked is counted until somebody uses it (ahead.c). */
+static void brought(const struct fill *fl)
+{
+	struct vol *v = fl->f->v;
+
+	if (fl->why == FILL_BEHIND) {
+		v->behind_brought += fl->len;
+	} else if (fl->why == FILL_AHEAD) {
+		v->ahead_brought += fl->len;
+		fl->f->o->flags |= COBJ_AHEAD;
+		fl->f->o->ahead_left += fl->len;
+	}
+}
+
 static void fill_finish(struct fill *fl)
 {
 	struct fwork *f = fl->f;
@@ -195,20 +210,21 @@ static void fill_finish(struct fill *fl)
 	list_del(&fl->link);
 	if (current)
 		fly_range(o, fl->off, fl->len, false);
-	if (fl->unasked)
+	if (fl->why)
 		v->ahead_bytes -= fl->len;
 	if (!err) {
 		cobj_present(v->c, o, fl->off, fl->len);
-		if (fl->unasked)
-			o->flags |= COBJ_AHEAD;
+		brought(fl);
 	}
 	if (fl->g)
 		grant_fill_done(v, fl, current && (o->flags & COBJ_COMPLETE));
 	if (err == -ESTALE && current)
 		file_stale(v, o);
 	/* An unasked fill that failed is no verdict for those who waited on it: they ask themselves. */
-	if (err && current && (!fl->unasked || err == -ESTALE))
+	if (err && current && (!fl->why || err == -ESTALE))
 		fail_waits(f, fl->off, fl->len, err);
+	if (fl->why == FILL_BEHIND)
+		behind_done(f, fl, err);
 	free(fl);
 	if (b)
 		batch_item_done(b);
@@ -373,7 +389,7 @@ static bool absent_run(const struct cobj *o, u64 *first, u64 *end, u64 limit)
 	return true;
 }
 
-static void pieces(struct fwork *f, u64 off, u64 len, struct grant *g, bool unasked)
+static void pieces(struct fwork *f, u64 off, u64 len, struct grant *g, enum fill_why why)
 {
 	while (len) {
 		u64 n = min(len, (u64)AGENT_READ_PIECE);
@@ -381,13 +397,13 @@ static void pieces(struct fwork *f, u64 off, u64 len, struct grant *g, bool unas
 		/* A chunk is never split between two fills. */
 		if (n < len && ((u64)1 << f->o->shift) > n)
 			n = min(len, (u64)1 << f->o->shift);
-		read_start(fill_new(f, off, n, g, unasked));
+		read_start(fill_new(f, off, n, g, why));
 		off += n;
 		len -= n;
 	}
 }
 
-static int with_grant(struct fwork *f, u64 off, u64 len, bool unasked)
+static int with_grant(struct fwork *f, u64 off, u64 len, enum fill_why why)
 {
 	struct upcall_range r[UPCALL_RANGES_MAX];
 	int n = UPCALL_RANGES_MAX, err;
@@ -404,7 +420,7 @@ static int with_grant(struct fwork *f, u64 off, u64 len, bool unasked)
 	g->fills = 1;		/* ours, until all are started */
 	for (int i = 0; i < n; i++)
 		if (r[i].off < f->o->size && r[i].len <= f->o->size - r[i].off)
-			pieces(f, r[i].off, r[i].len, g, unasked);
+			pieces(f, r[i].off, r[i].len, g, why);
 	if (--g->fills == 0) {
 		upcall_fill_end(f->v->m, g->id, NULL, 0, false);
 		free(g);
@@ -412,7 +428,18 @@ static int with_grant(struct fwork *f, u64 off, u64 len, bool unasked)
 	return 0;
 }
 
-int file_fill(struct fwork *f, u64 off, u64 len, bool grants, bool unasked)
+bool file_absent(const struct cobj *o, u64 *off, u64 *len)
+{
+	u64 first = *off >> o->shift, end;
+
+	if (!absent_run(o, &first, &end, (o->size + ((u64)1 << o->shift) - 1) >> o->shift))
+		return false;
+	*off = first << o->shift;
+	*len = min(end << o->shift, o->size) - *off;
+	return true;
+}
+
+int file_fill(struct fwork *f, u64 off, u64 len, bool grants, enum fill_why why)
 {
 	struct cobj *o = f->o;
 	u64 first, count, end, limit;
@@ -424,9 +451,9 @@ int file_fill(struct fwork *f, u64 off, u64 len, bool grants, bool unasked)
 		u64 a = first << o->shift, b = min(end << o->shift, o->size);
 
 		if (grants)
-			err = with_grant(f, a, b - a, unasked);
+			err = with_grant(f, a, b - a, why);
 		else
-			pieces(f, a, b - a, NULL, unasked);
+			pieces(f, a, b - a, NULL, why);
 		first = end;
 	}
 	return err;
@@ -447,7 +474,7 @@ static void waits_check(struct fwork *f)
 			req_reply_fetch(r, f->o);
 		} else {
 			/* What it waited for came from elsewhere and failed: its own question. */
-			file_fill(f, r->off, r->len, false, false);
+			file_fill(f, r->off, r->len, false, FILL_ASKED);
 		}
 	}
 	list_for_each_safe(p, t, &f->own) {
@@ -457,7 +484,7 @@ static void waits_check(struct fwork *f)
 
 		if (!cobj_has(f->o, w->off, w->len)) {
 			if (list_empty(&f->fills))
-				err = file_fill(f, w->off, w->len, true, false);
+				err = file_fill(f, w->off, w->len, true, FILL_ASKED);
 			if (!list_empty(&f->fills))
 				continue;
 			/* No error and no grant: the kernel knows that it is all here. */
@@ -473,7 +500,7 @@ static void waits_check(struct fwork *f)
 static void whole_small(struct fwork *f, const struct req *r)
 {
 	if (f->o->size <= AGENT_SMALL && (r->off || r->len < f->o->size))
-		file_fill(f, 0, f->o->size, true, false);
+		file_fill(f, 0, f->o->size, true, FILL_ASKED);
 }
 
 void file_request(struct req *r, struct cobj *o)
@@ -498,7 +525,7 @@ void file_request(struct req *r, struct cobj *o)
 	}
 	/* First what is waited for, then what is worth having beside it. */
 	list_add_tail(&f->waits, &r->link);
-	file_fill(f, r->off, r->len, false, false);
+	file_fill(f, r->off, r->len, false, FILL_ASKED);
 	whole_small(f, r);
 	if (!prefetch) {
 		if (o->size <= AGENT_SMALL)

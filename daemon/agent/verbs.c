@@ -82,6 +82,10 @@ static json_t *vol_json(struct vol *v)
 	json_object_set_new(n, "batches", num(v->n_batch));
 	json_object_set_new(n, "ahead", num(v->n_ahead));
 	json_object_set_new(n, "ahead_hits", num(v->ahead_hits));
+	json_object_set_new(n, "ahead_bytes", num(v->ahead_brought));
+	json_object_set_new(n, "ahead_used", num(v->ahead_used));
+	json_object_set_new(n, "ahead_unused", num(v->ahead_brought - v->ahead_used));
+	json_object_set_new(n, "behind_bytes", num(v->behind_brought));
 	json_object_set_new(n, "retrying", num(v->failing));
 	json_object_set_new(o, "counters", n);
 	return o;

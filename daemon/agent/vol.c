@@ -163,8 +163,7 @@ static void on_events(void *ctx, struct upcall_mount *m, u32 cpu, u64 seq, u64 d
 	struct vol *v = m->user;
 
 	for (size_t i = 0; i < n; i++)
-		if (ev[i].op == AUGUR_EV_OPEN)
-			ahead_opened(v, ev[i].oid);
+		ahead_event(v, &ev[i]);
 	if (v->h)
 		history_add(v->h, cpu, seq, dropped, ev, n);
 }
@@ -501,6 +500,7 @@ int vol_new(struct agent *ag, const char *source, const char *dir, struct vol **
 	list_init(&v->links_wait);
 	list_init(&v->attach_waiters);
 	list_init(&v->walkq);
+	list_init(&v->streamq);
 	list_init(&v->reval_q);
 	list_init(&v->changes);
 	list_init(&v->change_waits);

@@ -53,6 +53,7 @@ struct cobj {
 	/* regular files that are not complete; NULL: nothing */
 	u8		*map;		/* chunks whose bytes are in the lower file */
 	u8		*fly;		/* chunks asked for */
+	u64		ahead_left;	/* bytes brought unasked that nobody used; as long as it is in memory */
 	u64		settled;	/* present bytes the durable claim says */
 	struct list	unsettled;
 	u64		inval_seq;	/* last change of inval_shard applied to it */

@@ -142,6 +142,7 @@ struct cobj *cobj_update(struct cache *c, const struct wire_attr *a, const u8 *l
 			cobj_drop_presence(o);
 		list_del(&o->unsettled);
 		o->flags &= COBJ_AHEAD;
+		o->ahead_left = 0;
 	}
 	o->flags = (o->flags & ~COBJ_STALE) | flags;
 	if (a->nlink > 1 && !S_ISDIR(a->mode))

@@ -174,7 +174,7 @@ if [ -n "$PROFILE" ]; then
 	sysctl -qw kernel.perf_cpu_time_max_percent=0 kernel.kptr_restrict=0 kernel.perf_event_paranoid=-1
 fi
 preload /bin/{bash,cat,ls,dd,grep,find,tar,mount,umount,sleep,cp,rm,mkdir,stat,head,wc,tr,cut,tail} \
-	/usr/bin/{awk,git,nsenter,ping,python3,setsid,timeout,seq} /sbin/{ip,tc,modprobe,mkfs.ext4,mount.nfs,rmmod} \
+	/usr/bin/{awk,git,jq,nsenter,ping,python3,setsid,timeout,seq} /sbin/{ip,tc,modprobe,mkfs.ext4,mount.nfs,rmmod} \
 	/usr/sbin/{rpc.nfsd,rpc.mountd,exportfs,nfsdcld} /payload/{augurd,augur,mount.augurfs,augurfs.ko}
 cat /payload/tests/lib/* /payload/tests/vm/* > /dev/null
 preload $( for s in $SYSTEMS; do defaults; . "$B/bench/systems/$s.sh"; echo "$PROGRAMS"; done )

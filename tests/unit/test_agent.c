@@ -218,7 +218,14 @@ static void make_origin(void)
 	assert_int_equal(mkdir(at("origin/big"), 0755), 0);
 	for (int f = 0; f < 600; f++)
 		put(at("origin/big/n%03d", f), 10, f);
+	assert_int_equal(mkdir(at("origin/all"), 0755), 0);
+	for (int d = 0; d < 5; d++) {
+		assert_int_equal(mkdir(at("origin/all/e%d", d), 0755), 0);
+		for (int f = 0; f < 6; f++)
+			put(at("origin/all/e%d/f%d", d, f), 2000 + f, d * 10 + f);
+	}
 	put(at("origin/large"), 9 << 20, 5);
+	put(at("origin/jumps"), 12 << 20, 6);
 	put(at("origin/empty"), 0, 0);
 	assert_int_equal(symlink("d0/f1", at("origin/link")), 0);
 	assert_int_equal(link(at("origin/d0/f2"), at("origin/d1/hard")), 0);
@@ -337,6 +344,9 @@ static void bytes_arrive(void **state)
 
 static void small_files_come_along(void **state)
 {
+	struct augur_event open = { .op = AUGUR_EV_OPEN };
+	u64 brought = v->ahead_brought, used = v->ahead_used;
+	struct seen s;
 	unsigned int ends = fake.ends;
 
 	assert_int_equal(populate("d2"), 0);
@@ -346,20 +356,114 @@ static void small_files_come_along(void **state)
 	assert_int_equal(fake.begins, fake.ends);
 	for (int f = 0; f < 20; f++)
 		assert_true(same_bytes(at("origin/d2/f%d", f), at("cache/root/d2/f%d", f)));
+	/* What came along counts as used when it is opened, once. */
+	assert_true(v->ahead_brought - brought > 0);
+	assert_int_equal(v->ahead_used, used);
+	assert_int_equal(look("d2/f9", &s), 0);
+	memcpy(open.oid, s.oid, AUGUR_OID_LEN);
+	ahead_event(v, &open);
+	ahead_event(v, &open);
+	assert_int_equal(v->ahead_used - used, s.st.st_size);
 	/* The kernel did not know: it is told without a question to anybody. */
 	assert_int_equal(fetch("d2/f9", 0, 1), 0);
 	assert_int_equal(v->ahead_bytes, 0);
 }
 
+/* The nth name of a listed directory in the order the lower filesystem gives them. */
+static const char *nth(const char *dir, int n)
+{
+	static char rel[PATH_MAX];
+	DIR *d = opendir(at("cache/root/%s", dir));
+	struct dirent *e;
+
+	assert_non_null(d);
+	while ((e = readdir(d)))
+		if (e->d_name[0] != '.' && !n--)
+			break;
+	assert_non_null(e);
+	snprintf(rel, sizeof(rel), "%s/%s", dir, e->d_name);
+	closedir(d);
+	return rel;
+}
+
+static bool all_came(int d)
+{
+	for (int f = 0; f < 6; f++)
+		if (!same_bytes(at("origin/all/e%d/f%d", d, f), at("cache/root/all/e%d/f%d", d, f)))
+			return false;
+	return true;
+}
+
+/* Its reader asks for a directory that was listed ahead (names_arrive listed them all). */
+static int populate_ahead(const char *rel)
+{
+	struct seen s;
+
+	assert_int_equal(look(rel, &s), 0);
+	cobj_peek(v->c, s.oid)->flags |= COBJ_AHEAD;
+	return populate(rel);
+}
+
+/* Who begins directory after directory with its first file gets the next ones' before a miss. */
+static void a_reader_of_everything(void **state)
+{
+	v->scan = 0;
+	assert_int_equal(fetch(nth("all/e0", 0), 0, 1), 0);
+	assert_true(until(5000, v->scan == 1));
+	assert_int_equal(fetch(nth("all/e1", 0), 0, 1), 0);
+	assert_true(until(5000, v->scan == 2 && all_came(1)));	/* at its first miss */
+	assert_int_equal(populate_ahead("all/e2"), 0);
+	assert_true(until(5000, all_came(2)));		/* before it */
+	assert_true(until(5000, !v->ahead_bytes));
+	/* No more than that much may lie unused. */
+	v->ahead_brought += AGENT_STREAM_MAX;
+	assert_int_equal(populate_ahead("all/e3"), 0);
+	assert_false(until(300, all_came(3)));
+	v->ahead_brought -= AGENT_STREAM_MAX;
+	/* One that is begun elsewhere ends it. */
+	assert_int_equal(fetch(nth("all/e3", 3), 0, 1), 0);
+	assert_true(until(5000, !v->scan));
+	assert_int_equal(populate_ahead("all/e4"), 0);
+	assert_false(until(300, all_came(4)));
+}
+
 static void a_large_file_in_order(void **state)
 {
-	u64 fetches = 0;
+	struct augur_event close = { .op = AUGUR_EV_CLOSE, .off = cpu_to_le64(1 << 20) };
+	u64 fetches = 0, used = v->ahead_used;
+	struct seen s;
 
 	for (u64 off = 0; off < 9 << 20; off += 131072, fetches++)
 		assert_int_equal(fetch("large", off, 131072), 0);
 	assert_true(until(5000, fake.begins == fake.ends));
 	assert_true(same_bytes(at("origin/large"), at("cache/root/large")));
 	assert_true(v->n_ahead > 0);
+	/* Used of it is as much as was read, and no more than there is. */
+	assert_int_equal(look("large", &s), 0);
+	memcpy(close.oid, s.oid, AUGUR_OID_LEN);
+	ahead_event(v, &close);
+	assert_int_equal(v->ahead_used - used, 1 << 20);
+	for (int i = 0; i < 12; i++)
+		ahead_event(v, &close);
+	assert_true(v->ahead_used - used < 9 << 20);
+	assert_int_equal(v->ahead_used <= v->ahead_brought, 1);
+}
+
+/* A reader that jumps about in a large file has the rest filled behind it, not at its first miss. */
+static void a_large_file_in_no_order(void **state)
+{
+	u64 off;
+
+	for (unsigned int i = 0; i < AGENT_BEHIND_AFTER - 1; i++) {
+		off = (i * 7 + 5) % 96 * 131072;
+		assert_int_equal(fetch("jumps", off, 4096), 0);
+	}
+	assert_int_equal(v->behind_brought, 0);
+	for (unsigned int i = 0; i < 96; i++)
+		assert_int_equal(fetch("jumps", (i * 41 + 3) % 96 * 131072, 4096), 0);
+	assert_true(until(5000, fake.begins == fake.ends && !v->ahead_bytes));
+	assert_true(v->behind_brought > 6 << 20);
+	assert_true(same_bytes(at("origin/jumps"), at("cache/root/jumps")));
 }
 
 static void claims_settle(void **state)
@@ -636,7 +740,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_arrive), cmocka_unit_test(a_big_directory), cmocka_unit_test(hard_links_meet),
 		cmocka_unit_test(bytes_arrive), cmocka_unit_test(small_files_come_along),
-		cmocka_unit_test(a_large_file_in_order), cmocka_unit_test(claims_settle), cmocka_unit_test(leases_are_had),
+		cmocka_unit_test(a_reader_of_everything), cmocka_unit_test(a_large_file_in_order),
+		cmocka_unit_test(a_large_file_in_no_order), cmocka_unit_test(claims_settle), cmocka_unit_test(leases_are_had),
 		cmocka_unit_test(changes_are_told), cmocka_unit_test(names_go_and_change),
 		cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(lost_rows_are_found), cmocka_unit_test(nothing_leaks),
 		cmocka_unit_test(each_proxy_is_told_once), cmocka_unit_test(a_dead_proxy_is_down),
