@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "cache/index.h"
 
+#define NSEC_PER_SEC	1000000000U
 #define BATCH_ROWS	1024
 #define BATCH_DELAY_NS	(50ull * 1000000)
 
@@ -383,23 +384,40 @@ struct load {
 	void		*arg;
 };
 
+/* The column's bytes, or what is longer than @cap: then none are taken. */
 static size_t col_blob(sqlite3_stmt *st, int col, void *buf, size_t cap)
 {
-	int n = sqlite3_column_bytes(st, col);
+	size_t n = sqlite3_column_bytes(st, col);
 	const void *p = sqlite3_column_blob(st, col);
 
-	if (n < 0 || (size_t)n > cap || !p)
-		return 0;
-	memcpy(buf, p, n);
+	if (n && n <= cap)
+		memcpy(buf, p, n);
 	return n;
 }
 
-static void db_load_row(sqlite3_stmt *st, struct row *r)
+/* Might the owner have told of such an object?  Else the row is damaged: it is asked for again. */
+static bool row_is_sane(const struct row *r)
 {
-	col_blob(st, 1, r->parent, AUGUR_OID_LEN);
-	r->name_len = col_blob(st, 2, r->name, sizeof(r->name));
-	r->fh.len = col_blob(st, 3, r->fh.b, sizeof(r->fh.b));
-	r->loc_len = col_blob(st, 4, r->loc, sizeof(r->loc));
+	if (!wire_is_mode(r->mode) || r->size > INT64_MAX || r->shift > 63)
+		return false;
+	if (r->mtime_nsec >= NSEC_PER_SEC || r->ctime_nsec >= NSEC_PER_SEC)
+		return false;
+	if (S_ISREG(r->mode) && augur_map_bytes(r->size, r->shift) > AUGUR_MAP_MAX)
+		return false;
+	return !r->name_len || !augur_name_check(r->name, r->name_len);	/* none: the root */
+}
+
+/* False: what cannot be of ours. */
+static bool db_load_row(sqlite3_stmt *st, struct row *r)
+{
+	size_t parent = col_blob(st, 1, r->parent, AUGUR_OID_LEN), name = col_blob(st, 2, r->name, sizeof(r->name));
+	size_t fh = col_blob(st, 3, r->fh.b, sizeof(r->fh.b)), loc = col_blob(st, 4, r->loc, sizeof(r->loc));
+
+	if (parent != AUGUR_OID_LEN || name > sizeof(r->name) || fh < 5 || fh > sizeof(r->fh.b) || loc > sizeof(r->loc))
+		return false;
+	r->name_len = name;
+	r->fh.len = fh;
+	r->loc_len = loc;
 	r->pu = sqlite3_column_int64(st, 5);
 	r->mode = sqlite3_column_int64(st, 6);
 	r->nlink = sqlite3_column_int64(st, 7);
@@ -412,6 +430,7 @@ static void db_load_row(sqlite3_stmt *st, struct row *r)
 	r->ctime_nsec = sqlite3_column_int64(st, 14);
 	r->shift = sqlite3_column_int64(st, 15);
 	r->flags = sqlite3_column_int64(st, 16);
+	return row_is_sane(r);
 }
 
 static int db_load(sqlite3 *sq, struct db_job *job)
@@ -422,10 +441,8 @@ static int db_load(sqlite3 *sq, struct db_job *job)
 	if (!st)
 		return -EIO;
 	sqlite3_bind_blob(st, 1, l->oid, AUGUR_OID_LEN, SQLITE_STATIC);
-	if (sqlite3_step(st) == SQLITE_ROW) {
-		l->found = true;
-		db_load_row(st, &l->row);
-	}
+	if (sqlite3_step(st) == SQLITE_ROW)
+		l->found = db_load_row(st, &l->row);
 	sqlite3_reset(st);
 	st = db_stmt(sq, "SELECT version, tag, present, bits, crc FROM map WHERE oid = ?1");
 	if (!l->found || !st)
@@ -488,7 +505,7 @@ static void load_done(struct db_job *job, int res)
 	struct load *l = container_of(job, struct load, job);
 	struct cobj *o = cobj_peek(l->c, l->oid);	/* somebody else may have been faster */
 
-	if (!o && !res && l->found && l->row.fh.len >= 5 && l->row.shift < 64)
+	if (!o && !res && l->found)
 		o = load_obj(l);
 	l->fn(l->arg, o);
 	lru_trim(l->c);

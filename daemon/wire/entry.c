@@ -36,7 +36,7 @@ static void attr_encode(const struct wire_attr *a, u8 b[WIRE_ATTR_LEN])
 	put_le32(b + 92, 0);
 }
 
-static bool is_file_type(u32 mode)
+bool wire_is_mode(u32 mode)
 {
 	switch (mode & S_IFMT) {
 	case S_IFREG: case S_IFDIR: case S_IFLNK: case S_IFCHR: case S_IFBLK: case S_IFIFO: case S_IFSOCK:
@@ -67,7 +67,7 @@ static int attr_decode(const struct wire_val *v, struct wire_attr *a)
 	a->mtime_nsec = get_le32(b + 80);
 	a->ctime_nsec = get_le32(b + 84);
 	a->flags = get_le32(b + 88);
-	if (!is_file_type(a->mode) || a->size > INT64_MAX || a->flags || get_le32(b + 92))
+	if (!wire_is_mode(a->mode) || a->size > INT64_MAX || a->flags || get_le32(b + 92))
 		return -EBADMSG;
 	if (a->mtime_nsec >= NSEC_PER_SEC || a->ctime_nsec >= NSEC_PER_SEC)
 		return -EBADMSG;

@@ -171,6 +171,7 @@ int wire_get_str(const struct wire_val *v, char *out, size_t cap);	/* no NUL ins
  * nothing else, has a link.
  */
 int wire_get_entry(const struct wire_val *v, struct wire_entry *e, bool named);
+bool wire_is_mode(u32 mode);		/* a type of file, permission bits, and nothing else */
 /* Walks e->xattrs: 1 and the pair, 0 at the end, -EBADMSG. */
 int wire_xattr_next(const u8 **p, const u8 *end, const char **name, size_t *name_len, const u8 **val, size_t *val_len);
 

@@ -750,23 +750,62 @@ static void another_inode_has_nothing(void **state)
 	assert_int_equal(cobj_present_bytes(load(e.attr.oid)), 0);
 }
 
+/* While the cache is closed; rows changed. */
+static int by_hand(const char *sql)
+{
+	sqlite3 *sq;
+	int n;
+
+	assert_int_equal(sqlite3_open(at(".augur/db"), &sq), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(sq, sql, NULL, NULL, NULL), SQLITE_OK);
+	n = sqlite3_changes(sq);
+	sqlite3_close(sq);
+	return n;
+}
+
 static void damaged_claim_is_none(void **state)
 {
 	struct wire_entry e = entry("f", S_IFREG | 0644, 300000, 1);
 	struct stub_job *j = make(&e, 1);
 	struct cobj *o = take(j, 0);
-	sqlite3 *sq;
 
 	stub_job_free(j);
 	cobj_present(c, o, 0, 65536);
 	settle();
 	close_cache();
-	assert_int_equal(sqlite3_open(at(".augur/db"), &sq), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(sq, "UPDATE map SET bits = x'1f'", NULL, NULL, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_changes(sq), 1);
-	sqlite3_close(sq);
+	assert_int_equal(by_hand("UPDATE map SET bits = x'1f'"), 1);
 	open_cache();
 	assert_int_equal(cobj_present_bytes(load(e.attr.oid)), 0);
+}
+
+/* A row that cannot be of ours is of an object that is not known: its owner is asked. */
+static void damaged_row_is_none(void **state)
+{
+	static const char *const sets[] = {
+		"mode = 0", "mode = 33188 + 65536 * 4", "size = -1", "size = 1 << 62", "shift = 0", "shift = 64",
+		"mtime_ns = 1000000000", "ctime_ns = -1", "fh = x'01020304'", "fh = zeroblob(133)", "loc = zeroblob(193)",
+		"parent = x'01'", "parent = zeroblob(17)", "name = x'2e2e'", "name = x'612f62'", "name = x'6100'",
+		"name = zeroblob(256)",
+	};
+	struct wire_entry e = entry("f", S_IFREG | 0644, 300000000, 1);
+	char sql[256];
+	struct stub_job *j = make(&e, 1);
+
+	take(j, 0);
+	stub_job_free(j);
+	close_cache();
+	by_hand("CREATE TABLE keep AS SELECT * FROM obj WHERE length(name) = 1");
+	for (size_t i = 0; i < ARRAY_SIZE(sets); i++) {
+		snprintf(sql, sizeof(sql), "UPDATE obj SET %s WHERE oid = (SELECT oid FROM keep)", sets[i]);
+		assert_int_equal(by_hand(sql), 1);
+		open_cache();
+		if (load(e.attr.oid))
+			fail_msg("%s is believed", sets[i]);
+		close_cache();
+		assert_int_equal(by_hand("INSERT OR REPLACE INTO obj SELECT * FROM keep"), 1);
+	}
+	open_cache();
+	assert_non_null(load(e.attr.oid));
 }
 
 static void capability_stays(void **state)
@@ -856,7 +895,7 @@ int main(void)
 		T(attach_errors), T(foreign_volume), T(a_copy_is_refused), T(tmp_is_swept), T(kinds), T(reading_moves_no_time), T(directory_attributes), T(nothing_is_inherited), T(directory_xattrs),
 		T(leftover_is_remade),
 		T(same_and_other), T(hard_links), T(stale_gets_no_links), T(evil_entries), T(extras_are_found), T(presence_and_claims),
-		T(another_version_has_nothing), T(another_inode_has_nothing), T(damaged_claim_is_none), T(capability_stays), T(names_and_place),
+		T(another_version_has_nothing), T(another_inode_has_nothing), T(damaged_claim_is_none), T(damaged_row_is_none), T(capability_stays), T(names_and_place),
 	};
 	int failed;
 
