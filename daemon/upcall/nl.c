@@ -96,23 +96,41 @@ u32 nl_u32(struct nlattr **tb, int a)
 	return tb[a] && nla_len(tb[a]) == 4 ? nla_get_u32(tb[a]) : 0;
 }
 
+/* An errno as the kernel says it, or -EBADMSG. */
+static int errno_of(const void *p)
+{
+	int err;
+
+	memcpy(&err, p, sizeof(err));
+	return err > 0 || err < -4095 ? -EBADMSG : err;
+}
+
+/* The kernel's sentence behind the error, and behind the message that it is about unless that was cut. */
+static const char *error_text(struct nlmsghdr *nlh)
+{
+	struct nlmsgerr *e = nlmsg_data(nlh);
+	struct nlattr *tb[NLMSGERR_ATTR_MAX + 1] = { NULL }, *text;
+	u64 used = sizeof(*e), len = nlmsg_datalen(nlh);
+
+	if (!(nlh->nlmsg_flags & NLM_F_CAPPED) && e->error && e->msg.nlmsg_len > sizeof(e->msg))
+		used += e->msg.nlmsg_len - sizeof(e->msg);
+	if (!(nlh->nlmsg_flags & NLM_F_ACK_TLVS) || len <= used ||
+	    nla_parse(tb, NLMSGERR_ATTR_MAX, (void *)((char *)e + used), len - used, NULL))
+		return "";
+	text = tb[NLMSGERR_ATTR_MSG];
+	return text && memchr(nla_data(text), 0, nla_len(text)) ? nla_data(text) : "";
+}
+
 /* The errno of an NLMSG_ERROR and the kernel's sentence, if it gave one. */
 int nl_error_of(struct nlmsghdr *nlh, const char **text)
 {
 	struct nlmsgerr *e = nlmsg_data(nlh);
-	struct nlattr *tb[NLMSGERR_ATTR_MAX + 1] = { NULL };
-	size_t used = sizeof(*e);
 
 	*text = "";
 	if (nlmsg_datalen(nlh) < (int)sizeof(*e))
 		return -EBADMSG;
-	if (!(nlh->nlmsg_flags & NLM_F_CAPPED) && e->error)
-		used += e->msg.nlmsg_len - sizeof(struct nlmsghdr);
-	if ((nlh->nlmsg_flags & NLM_F_ACK_TLVS) && nlmsg_datalen(nlh) > (int)used &&
-	    !nla_parse(tb, NLMSGERR_ATTR_MAX, (void *)((char *)e + used), nlmsg_datalen(nlh) - used, NULL) &&
-	    tb[NLMSGERR_ATTR_MSG])
-		*text = nla_get_string(tb[NLMSGERR_ATTR_MSG]);
-	return e->error;
+	*text = error_text(nlh);
+	return errno_of(&e->error);
 }
 
 int nl_send_raw(struct nl_chan *c, const void *buf, size_t len)
@@ -192,7 +210,7 @@ static int ask_eat(struct nl_chan *c, u8 *buf, int len, u32 seq, int *err,
 			end = 1;
 		} else if (nlh->nlmsg_type == NLMSG_DONE) {
 			if (nlmsg_datalen(nlh) >= 4)
-				*err = *(int *)nlmsg_data(nlh);
+				*err = errno_of(nlmsg_data(nlh));
 			end = 1;
 		} else if (nlh->nlmsg_type == c->u->family) {
 			if (nl_parse(nlh, tb))
