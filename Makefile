@@ -179,6 +179,7 @@ $(BUILD)/fuzz/obj/%.o: %.c $(BUILD)/flags
 	$(call compile,$(FUZZFLAGS) -fsanitize=fuzzer-no-link)
 $(BUILD)/fuzz/obj/libaugurd.a: $(call objects,fuzz/obj,$(DAEMON_LIB)) $(BUILD)/sources
 	$(archive)
+$(BUILD)/fuzz/fuzz_json1: $(BUILD)/fuzz/obj/tools/mount/json1.o
 $(BUILD)/fuzz/%: CC = clang
 $(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%.o $(BUILD)/fuzz/obj/libaugurd.a
 	$(call link,$(FUZZFLAGS) -fsanitize=fuzzer,$(PKG_LIBS))

@@ -47,3 +47,16 @@ bench() {
 	figure "the benchmark's status" "$rc" = 0
 	python3 tests/bench/bars.py "$kind" "$rows" || figure "the benchmark has rows" no = yes
 }
+
+# fuzz TARGET...: 10^7 executions of each; with a seeded bug, which is found soon or never, fewer.
+fuzz() {
+	local runs=10000000 t n rate found
+	[ -z "${BUG:-}" ] || runs=300000
+	{ tests/fuzz/run -n $runs -t 1200 "$@" || [ $? = 1 ]; } > "$build/fuzz.tsv" || { figure "builds" no = yes; return; }
+	while IFS=$'\t' read -r t n rate found; do
+		[ -n "${BUG:-}" ] || figure "$t: executions ($rate a second)" "${n:-0}" '>=' $runs
+		figure "$t: findings" "$found" = 0
+		figure "$t: inputs in the committed corpus" "$(git ls-files "tests/fuzz/corpus/$t" | wc -l)" '>=' 1
+	done < "$build/fuzz.tsv"
+	figure "targets that ran, of $#" "$(wc -l < "$build/fuzz.tsv")" = $#
+}
