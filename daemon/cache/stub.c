@@ -69,7 +69,8 @@ static void *arena_copy(struct stub_job *j, const void *p, size_t len, bool text
 		list_add_tail(&j->arena, &a->link);
 	}
 	out = a->data + a->used;
-	memcpy(out, p, len);
+	if (len)	/* a field that the entry has not is NULL */
+		memcpy(out, p, len);
 	if (text)
 		out[len] = 0;
 	a->used += need;
@@ -94,7 +95,7 @@ struct stub_ent *stub_job_add(struct stub_job *j, const struct wire_entry *e)
 	s->link_len = e->link_len;
 	s->link = e->link ? arena_copy(j, e->link, e->link_len, true) : NULL;
 	s->xattrs_len = e->xattrs_len;
-	s->xattrs = arena_copy(j, e->xattrs ? e->xattrs : (const u8 *)"", e->xattrs_len, false);
+	s->xattrs = arena_copy(j, e->xattrs, e->xattrs_len, false);
 	s->shift = augur_shift_for(e->attr.size, j->c->chunk_shift);
 	return s;
 }
@@ -104,7 +105,7 @@ void stub_job_dir(struct stub_job *j, const struct wire_entry *e)
 	j->has_dir = true;
 	j->dir_attr = e->attr;
 	j->dir_xattrs_len = e->xattrs_len;
-	j->dir_xattrs = arena_copy(j, e->xattrs ? e->xattrs : (const u8 *)"", e->xattrs_len, false);
+	j->dir_xattrs = arena_copy(j, e->xattrs, e->xattrs_len, false);
 }
 
 static void job_done(struct io_op *op, int res)

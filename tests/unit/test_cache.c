@@ -233,6 +233,8 @@ static void kinds(void **state)
 	e[2].link = "a/../b";
 	e[2].link_len = 6;
 	e[4].attr.rdev = makedev(1, 3);
+	e[5].locator = NULL;		/* a field that need not be there */
+	e[5].locator_len = 0;
 	assert_int_equal(stat(at("root"), &before), 0);
 	j = make(e, 6);
 	for (int i = 0; i < 6; i++) {
