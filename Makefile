@@ -180,8 +180,9 @@ $(BUILD)/fuzz/obj/%.o: %.c $(BUILD)/flags
 $(BUILD)/fuzz/obj/libaugurd.a: $(call objects,fuzz/obj,$(DAEMON_LIB)) $(BUILD)/sources
 	$(archive)
 $(BUILD)/fuzz/fuzz_json1: $(BUILD)/fuzz/obj/tools/mount/json1.o
+$(BUILD)/fuzz/fuzz_fill: FUZZ_LD = $(patsubst %,-Wl$(comma)--wrap=%,ask_start cache_write change_apply upcall_fill_begin upcall_fill_end db_queue)
 $(BUILD)/fuzz/%: CC = clang
 $(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%.o $(BUILD)/fuzz/obj/libaugurd.a
-	$(call link,$(FUZZFLAGS) -fsanitize=fuzzer,$(PKG_LIBS))
+	$(call link,$(FUZZFLAGS) -fsanitize=fuzzer $(FUZZ_LD),$(PKG_LIBS))
 
 -include $(shell find $(BUILD) -name '*.d' -not -name '.*' 2> /dev/null)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Fuzzes what a hostile owner may answer or push, as the agent decodes it: items of changes and
- * of revalidations, maps, volumes, and an entry's attributes.  What is accepted keeps its
- * promises and is the same after encoding and decoding.
+ * Fuzzes what a hostile owner may answer or push, as the agent decodes it: listings, items of
+ * changes and of revalidations, maps, volumes, and an entry's attributes.  What is accepted
+ * keeps its promises and is the same after encoding and decoding.
  *
  * Input: one byte of kind, then the fields.
  */
@@ -47,16 +47,19 @@ static void change(struct wire_in in)
 
 static void xattrs(const struct wire_entry *e)
 {
-	const u8 *p = e->xattrs, *end = p + e->xattrs_len, *val;
+	const u8 *p = e->xattrs, *end, *val;
 	const char *name;
 	size_t n, m, sum = 0;
 	int r;
 
-	while (p && (r = wire_xattr_next(&p, end, &name, &n, &val, &m)) == 1) {
+	if (!p)
+		return;
+	end = p + e->xattrs_len;
+	while ((r = wire_xattr_next(&p, end, &name, &n, &val, &m)) == 1) {
 		assert(n && n <= 255 && !memchr(name, 0, n) && val + m <= end);
 		sum += 3 + n + m;
 	}
-	assert(!p || (!r && sum == e->xattrs_len));
+	assert(!r && sum == e->xattrs_len);
 }
 
 static void reval(struct wire_in in)
@@ -129,6 +132,32 @@ static void volume(struct wire_in in)
 	wire_out_free(&w);
 }
 
+/* A frame of a directory's entries, up to what the cache's worker is given. */
+static void listing(struct wire_in in)
+{
+	static struct cache c = { .chunk_shift = AUGUR_CHUNK_SHIFT_DEF };
+	static struct vol v = { .c = &c };
+	static struct cobj o;
+	static struct dwork d = { .v = &v, .o = &o };
+	struct dir_job *dj = dir_job_new(&d);
+	struct wire_entry dir;
+	bool has_dir;
+	u32 complete;
+
+	if (!dir_job_entries(dj, in, &dir, &has_dir, &complete) && has_dir) {
+		assert(S_ISDIR(dir.attr.mode) && !memcmp(dir.attr.oid, d.oid, AUGUR_OID_LEN));
+		stub_job_dir(dj->j, &dir);
+	}
+	for (u32 i = 0; i < dj->j->n; i++) {
+		const struct stub_ent *s = &dj->j->ents[i];
+
+		assert(is_name(s->name, s->name_len) && s->name[s->name_len] == 0 && s->loc_len <= WIRE_LOCATOR_MAX);
+		assert(augur_map_bytes(s->attr.size, s->shift) <= AUGUR_MAP_MAX);
+		assert(!s->link || strlen(s->link) == s->link_len);
+	}
+	dir_job_free(dj);
+}
+
 static void entry(struct wire_in in, bool named)
 {
 	struct wire_val v = { WF_ENTRY, in.end - in.p, in.p };
@@ -161,6 +190,10 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 		break;
 	case 3:
 		volume(in);
+		break;
+	case 4:
+	case 5:
+		listing(in);
 		break;
 	default:
 		entry(in, data[0] & 1);

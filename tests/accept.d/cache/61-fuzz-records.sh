@@ -2,4 +2,4 @@
 # line: the parsers of cache records and rows, of netlink, of the control socket under libFuzzer, ASan and UBSan: 10^7 executions each, no finding
 # bug: build switch AUGUR_SEED_BAD_NAME
 [ -z "$BUG" ] || seeded AUGUR_SEED_BAD_NAME
-fuzz record rows netlink ctl json1
+fuzz rows ctl record netlink json1
