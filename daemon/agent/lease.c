@@ -268,9 +268,9 @@ static void shard_answer(struct renewal *r, struct wire_in in)
 	u32 shard = ~0u, status = 0, reset = 0;
 	struct wire_val val;
 	u64 seq = 0;
-	int err = 0;
+	int got = 0, err = 0;
 
-	while (!err && wire_next(&in, &val) == 1) {
+	while (!err && (got = wire_next(&in, &val)) == 1) {
 		if (val.tag == WF_SHARD_ID)
 			err = wire_get_u32(&val, &shard);
 		else if (val.tag == WF_STATUS)
@@ -280,7 +280,7 @@ static void shard_answer(struct renewal *r, struct wire_in in)
 		else if (val.tag == WF_SEQ)
 			err = wire_get_u64(&val, &seq);
 	}
-	if (err || shard >= META_SHARDS_MAX || !r->v->map || shard >= r->v->map->nshards) {
+	if (err || got < 0 || shard >= META_SHARDS_MAX || !r->v->map || shard >= r->v->map->nshards) {
 		log_err("event=bad_answer what=lease proxy=%s", r->p->addr);
 		return;
 	}

@@ -20,7 +20,7 @@
 
 enum lie {
 	HONEST, FAR_OFFSET, BEFORE_RANGE, TOO_MANY, TOO_FEW, TWICE, OTHER_TAG, OTHER_DIR, NAME_TWICE, HUGE_FILE, GARBAGE,
-	ALWAYS_ELSEWHERE, DIR_IS_FILE, LIES
+	ALWAYS_ELSEWHERE, DIR_IS_FILE, LEASE_GOOD, LEASE_CUT, LIES
 };
 
 #define SIZE 300000
@@ -35,6 +35,7 @@ static struct meta_map *map;
 static const u8 root_oid[16] = "root-object-oid", file_oid[16] = "file-object-oid", vol_id[16] = "volume";
 static u8 bytes[2 * SIZE];
 static u64 tag = 100;
+static unsigned int lease_asks;
 
 /* ---- the liar ---- */
 
@@ -137,6 +138,30 @@ static void answer_list(struct xfer_conn *c, const struct wire_hdr *h)
 	xfer_reply(c, h->stream, h->type, WIRE_LAST, 0, 0, &w);
 }
 
+/* Of shard 0: nothing new, or a change that is cut off; else what nobody understands. */
+static void answer_lease(struct xfer_conn *c, const struct wire_hdr *h)
+{
+	struct wire_out w;
+	size_t mark;
+
+	lease_asks++;
+	wire_out_init(&w);
+	mark = wire_nest(&w, WF_ITEM);
+	if (lie == LEASE_GOOD || lie == LEASE_CUT) {
+		wire_put_u32(&w, WF_SHARD_ID, 0);
+		wire_put_u64(&w, WF_SEQ, 1);
+	} else {
+		wire_put(&w, 0, bytes, 300);
+		w.len -= 100;
+	}
+	if (lie == LEASE_CUT) {
+		wire_put(&w, WF_INVAL, bytes, 40);
+		w.len -= 5;
+	}
+	wire_nest_end(&w, mark);
+	xfer_reply(c, h->stream, h->type, WIRE_LAST, 0, 0, &w);
+}
+
 static void on_request(void *ctx, struct xfer_conn *c, const struct wire_hdr *h, struct wire_in body)
 {
 	struct wire_out w;
@@ -146,8 +171,7 @@ static void on_request(void *ctx, struct xfer_conn *c, const struct wire_hdr *h,
 		meta_map_encode(map, &w);
 		xfer_reply(c, h->stream, h->type, WIRE_LAST, 0, 0, &w);
 	} else if (h->type == WIRE_LEASE) {
-		wire_put(&w, WF_ITEM, bytes, 300);
-		xfer_reply(c, h->stream, h->type, WIRE_LAST, 0, 0, &w);
+		answer_lease(c, h);
 	} else if (lie == ALWAYS_ELSEWHERE) {
 		wire_put_str(&w, WF_PROXY_ID, "nobody");
 		xfer_reply(c, h->stream, h->type, WIRE_LAST, -EREMCHG, 0, &w);
@@ -185,6 +209,21 @@ static void wait_for(const bool *flag, unsigned int ms)
 			assert_int_equal(io->ops->step(io), 0);
 	}
 	assert_true(*flag);
+}
+
+/* One more of something. */
+static void wait_more(const unsigned int *n)
+{
+	unsigned int was = *n;
+
+	for (int i = 0; i < 1000 && *n == was; i++) {
+		struct io_op op = { .done = tick };
+
+		io->ops->timer(io, &op, io_now(io) + 10000000);
+		while (op.busy)
+			assert_int_equal(io->ops->step(io), 0);
+	}
+	assert_int_not_equal(*n, was);
 }
 
 static int request(u32 op, const u8 *oid, const struct fh *fh, u64 off, u64 len)
@@ -294,6 +333,22 @@ static void another_version(void **state)
 	assert_false(cobj_has(cobj_peek(v->c, file_oid), 0, 1));
 }
 
+static void leases_that_are_cut(void **state)
+{
+	unsigned int n;
+
+	lie = LEASE_GOOD;
+	wait_more(&fake.leases);
+	lie = LEASE_CUT;
+	wait_more(&lease_asks);
+	n = fake.leases;
+	wait_more(&lease_asks);		/* what was answered before has been taken */
+	assert_int_equal(fake.leases, n);
+	lie = LEASE_GOOD;
+	wait_more(&fake.leases);
+	lie = HONEST;
+}
+
 static void closed(void *arg)
 {
 	*(bool *)arg = true;
@@ -358,7 +413,7 @@ static int rm_one(const char *path, const struct stat *st, int flag, struct FTW 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(listings_that_lie), cmocka_unit_test(bytes_that_lie), cmocka_unit_test(another_version),
+		cmocka_unit_test(listings_that_lie), cmocka_unit_test(bytes_that_lie), cmocka_unit_test(another_version), cmocka_unit_test(leases_that_are_cut),
 		cmocka_unit_test(ends_clean),
 	};
 	int failed;
