@@ -222,6 +222,21 @@ static int ask_eat(struct nl_chan *c, u8 *buf, int len, u32 seq, int *err,
 	return end;
 }
 
+/* Bytes received into @buf; 0: there is no more now; -errno. That something was lost is told to its owner. */
+static ssize_t chan_recv(struct nl_chan *c, u8 *buf)
+{
+	ssize_t n;
+	int err;
+
+	do {
+		n = recv(c->fd, buf, NL_RX, MSG_DONTWAIT);
+		err = n < 0 ? errno : 0;
+		if (err == ENOBUFS && c->lost)
+			c->lost(c);
+	} while ((err == EINTR || err == ENOBUFS) && !c->closing);
+	return err == EAGAIN ? 0 : err ? -err : n;
+}
+
 int nl_ask(struct nl_chan *c, struct nl_msg *msg, nl_answer_fn *fn, void *arg)
 {
 	struct nlmsghdr *nlh = nlmsg_hdr(msg);
@@ -235,16 +250,9 @@ int nl_ask(struct nl_chan *c, struct nl_msg *msg, nl_answer_fn *fn, void *arg)
 	err = nl_send_raw(c, nlh, nlh->nlmsg_len);
 	nlmsg_free(msg);
 	while (!err) {
-		n = recv(c->fd, c->u->rx_ask, NL_RX, MSG_DONTWAIT);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == ENOBUFS) {
-			if (c->lost)
-				c->lost(c);
-			continue;
-		}
+		n = chan_recv(c, c->u->rx_ask);
 		if (n <= 0)
-			return n < 0 && errno != EAGAIN ? -errno : -ENOBUFS;	/* the answer was lost */
+			return n ? n : -ENOBUFS;	/* the answer was lost */
 		if (ask_eat(c, c->u->rx_ask, n, seq, &res, fn, arg))
 			return res;
 	}
@@ -260,18 +268,10 @@ static void read_some(struct nl_chan *c)
 	struct upcall *u = c->u;
 
 	for (int i = 0; i < MSGS_PER_TURN && !c->closing; i++) {
-		ssize_t n = recv(c->fd, u->rx, NL_RX, MSG_DONTWAIT);
 		struct nlmsghdr *nlh = (void *)u->rx;
-		int len = n;
+		int len = chan_recv(c, u->rx);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == ENOBUFS) {
-			if (c->lost)
-				c->lost(c);
-			continue;
-		}
-		if (n <= 0)
+		if (len <= 0)
 			return;
 		for (; nlmsg_ok(nlh, len) && !c->closing; nlh = nlmsg_next(nlh, &len))
 			c->msg(c, nlh);
