@@ -155,15 +155,11 @@ void augur_session_socket_gone(u32 portid)
 	}
 }
 
-void augur_session_stop(struct augur_sb *asb)
+void augur_sessions_close(struct augur_sb *asb)
 {
 	struct augur_session *sess;
 	int events;
 
-	/* A handler that is inside may be about to attach: its pin would be held by its socket. */
-	spin_lock(&asb->req_lock);
-	asb->stopping = true;
-	spin_unlock(&asb->req_lock);
 	for (events = 0; events < 2; events++) {
 		sess = augur_session_get(asb, events);
 		if (!sess)
@@ -171,6 +167,15 @@ void augur_session_stop(struct augur_sb *asb)
 		augur_session_close(sess);
 		augur_session_put(sess);
 	}
+}
+
+void augur_session_stop(struct augur_sb *asb)
+{
+	/* A handler that is inside may be about to attach: its pin would be held by its socket. */
+	spin_lock(&asb->req_lock);
+	asb->stopping = true;
+	spin_unlock(&asb->req_lock);
+	augur_sessions_close(asb);
 	/* Their end works and the handlers inside; none of them waits for a daemon. */
 	wait_var_event(&asb->pins, !atomic_read(&asb->pins));
 }

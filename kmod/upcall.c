@@ -550,18 +550,9 @@ static void abort_one(struct augur_sb *asb, struct augur_req *req, u64 end)
 
 void augur_upcall_abort(struct augur_sb *asb)
 {
-	struct augur_session *sess;
-	int events;
-
 	walk_requests(asb, abort_one, AUGUR_END_ABORT);
 	wake_up_all(&asb->idle_wait);
-	for (events = 0; events < 2; events++) {
-		sess = augur_session_get(asb, events);
-		if (!sess)
-			continue;
-		augur_session_close(sess);
-		augur_session_put(sess);
-	}
+	augur_sessions_close(asb);
 }
 
 /* -------- requests about names and versions -------- */

@@ -134,6 +134,7 @@ struct augur_session *augur_session_get(struct augur_sb *asb, bool events);
 void augur_session_put(struct augur_session *sess);
 /* Ends it (at most once): any context that may take a spinlock. */
 void augur_session_close(struct augur_session *sess);
+void augur_sessions_close(struct augur_sb *asb);	/* both of the mount */
 /* Ends both sessions of the mount and waits until nothing of them is left. */
 void augur_session_stop(struct augur_sb *asb);
 /* The socket @portid of the initial network namespace was released. */
