@@ -1,15 +1,6 @@
 # works with augurd down; writes sysfs
-sysfs 3/source p1,p2:/home
-sysfs 3/cache /c/home
-sysfs 3/state orphan
-sysfs 3/daemon_pid 4711
-sysfs 3/stats/opens 120
-sysfs 3/stats/read_bytes 5242880
-sysfs 3/stats/miss_bytes 1048576
-sysfs 3/stats/upcalls 17
-sysfs 3/stats/upcalls_timeout 0
+mount orphan
 sysfs 3/abort 0
-mountinfo 36 25 0:45 / /mnt/home ro,nosuid,nodev,relatime shared:1 - augurfs p1,p2:/home ro,cache=/c/home
 $ augur abort /mnt/home/sub
 augur abort: /mnt/home/sub is neither the mount point nor the id of an augurfs mount (AUGUR_E_NOT_MOUNTED)
   try: see the mounts with: augur status

@@ -1,14 +1,5 @@
 # a proxy whose first dial has not ended is neither up nor down, and nothing is wrong yet
-sysfs 3/source p1,p2:/home
-sysfs 3/cache /c/home
-sysfs 3/state live
-sysfs 3/daemon_pid 4711
-sysfs 3/stats/opens 120
-sysfs 3/stats/read_bytes 5242880
-sysfs 3/stats/miss_bytes 1048576
-sysfs 3/stats/upcalls 17
-sysfs 3/stats/upcalls_timeout 0
-mountinfo 36 25 0:45 / /mnt/home ro,nosuid,nodev,relatime shared:1 - augurfs p1,p2:/home ro,cache=/c/home
+mount live
 answer {"schema":"augur.status/1","ok":true,"role":"agent","pid":4711,"version":"0.1","uptime_s":60,"mounts":[{"id":3,"source":"p1,p2:/home","cache":{"objects":0,"present_bytes":0,"free_bytes":10737418240},"state":"live","proxies":[{"id":"p1","addr":"10.0.0.1:7433","state":"up","up":true,"rtt_ms":10.2,"shards":32,"rx_bytes":1024,"tx_bytes":0,"share":1.0},{"id":"p2","addr":"10.0.0.2:7433","state":"connecting","up":false,"rtt_ms":0,"shards":32,"rx_bytes":0,"tx_bytes":0,"share":0}],"history":{"accepted":0,"dropped":0,"rows":0},"pending":0,"map_version":1}]}
 
 answer {"schema":"augur.status/1","ok":true,"role":"agent","pid":4711,"version":"0.1","uptime_s":60,"mounts":[{"id":3,"source":"p1,p2:/home","cache":{"objects":0,"present_bytes":0,"free_bytes":10737418240},"state":"live","proxies":[{"id":"p1","addr":"10.0.0.1:7433","state":"up","up":true,"rtt_ms":10.2,"shards":32,"rx_bytes":1024,"tx_bytes":0,"share":1.0},{"id":"p2","addr":"10.0.0.2:7433","state":"connecting","up":false,"rtt_ms":0,"shards":32,"rx_bytes":0,"tx_bytes":0,"share":0}],"history":{"accepted":0,"dropped":0,"rows":0},"pending":0,"map_version":1}]}
