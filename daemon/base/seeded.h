@@ -14,6 +14,7 @@ enum seeded_bug {
 	SEEDED_EARLY_CLAIM,	/* a fill counts as done before its writes are */
 	SEEDED_STALE_LEASE,	/* a lease is taken without the changes that come with it */
 	SEEDED_WRONG_REPLY,	/* an answer goes to another question of its kind */
+	SEEDED_STALE_REPLY,	/* bytes count though they are of another state than the one that was asked for */
 	SEEDED_BUGS
 };
 

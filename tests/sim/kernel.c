@@ -163,16 +163,16 @@ static void claim(struct kino *k, u64 off, u64 len, const char *by)
 	if (fd < 0)
 		return;		/* switched away and forgotten: nobody can read it */
 	if (pread(fd, buf, len, off) != (ssize_t)len)
-		violated("%s claims bytes that the lower file does not have", by);
+		wrong_bytes("%s claims bytes that the lower file does not have", by);
 	cid = len < 8 ? k->cid : pattern_cid(buf, len, off);
 	if (!cid && len < 8)
 		return;		/* too short to say whose it is */
 	if (!cid || (k->cid && cid != k->cid))
-		violated("%s claims %lu+%lu of inode %lu, whose bytes are of state %lu and not %lu", by, off, len,
+		wrong_bytes("%s claims %lu+%lu of inode %lu, whose bytes are of state %lu and not %lu", by, off, len,
 			 k->ino, cid, k->cid);
 	k->cid = cid;
 	if (!pattern_is(cid, buf, len, off) || cid_len(cid) != k->size)
-		violated("%s claims %lu+%lu of inode %lu (state %lu), and the bytes are others", by, off, len, k->ino, cid);
+		wrong_bytes("%s claims %lu+%lu of inode %lu (state %lu), and the bytes are others", by, off, len, k->ino, cid);
 }
 
 static void present(struct kino *k, u64 off, u64 len, const char *by)
@@ -261,7 +261,7 @@ static void lost(struct event *e)
 		event_at(&r->expire, sim_now + LOST_NS, lost);
 		return;
 	}
-	violated("lost waiter: request %lu op %u name %s off %lu len %lu was never answered", r->id, r->op,
+	lost_waiter("request %lu op %u name %s off %lu len %lu was never answered", r->id, r->op,
 		 r->name ? r->name : "", r->off, r->len);
 }
 

@@ -2,15 +2,18 @@
 /*
  * main.c - seeds, one process each, and what became of them.
  *
- *	sim --seed N | --seeds A-B [--trace] [--bug NAME] [--jobs N] [--until-found] [--twice]
+ *	sim --seed N | --seeds A-B [--trace] [--bug NAME] [--jobs N] [--until-found] [--again N] [--json]
  *
- * Prints one line for each seed that failed, with how to see it again, and one at last.  Exits 1
- * if one failed; with --bug it exits 0 if one failed, because then it has to.  2: no run came about.
+ * Prints one line for each seed that failed, with how to see it again, and one at last: the sums,
+ * or with --json an object.  Exits 1 if one failed, 2 if no run came about.  --again runs the first
+ * N seeds once more and wants the same traces; --json does that with 100 of them.  --bug puts a
+ * mistake in and ends with the first seed that finds it, so there 1 is the good end.
  */
 #include <dirent.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/mount.h>
@@ -24,9 +27,9 @@
 
 #define JOBS_MAX	16
 #define WALL_SEC	60		/* a run that takes longer hangs */
-#define SETUP_FAILED	5		/* exit status: no run came about */
+#define JSON_AGAIN	100
 
-struct opts { u64 from, to; bool trace, twice, until_found, quiet; const char *bug; unsigned int jobs; };
+struct opts { u64 from, to, again; bool trace, until_found, json; const char *bug; unsigned int jobs; };
 struct result { u64 seed, hash, events, requests, reads, failed, faults; };
 
 static char top[] = "/tmp/augur-sim.XXXXXX";
@@ -48,7 +51,7 @@ static void until_true(bool (*cond)(void), u64 ns, const char *what)
 
 	while (!cond()) {
 		if (sim_now >= end)
-			violated("%s: not within %lu s", what, ns / SEC);
+			lost_waiter("%s: not within %lu s", what, ns / SEC);
 		cluster_poll();
 		if (!world_step())
 			violated("%s: nothing will ever happen again", what);
@@ -76,7 +79,7 @@ static void __attribute__((noreturn)) cannot(const char *what)
 {
 	printf("CANNOT %s: %s\n", what, strerror(errno));
 	fflush(stdout);
-	_exit(SETUP_FAILED);
+	_exit(END_SETUP);
 }
 
 /*
@@ -224,45 +227,63 @@ static void start(const struct opts *o, struct slot *s, u64 seed, u32 run)
 	s->fd = fds[0];
 }
 
-static void say_failed(const struct opts *o, struct slot *s, const char *how)
+/* What the run itself said of its end: the first line that says so, without its newline. */
+static void why_of(FILE *out, char *why, size_t cap)
 {
-	char line[512], last[512] = "";
+	char line[512];
 
-	if (s->out) {
-		rewind(s->out);
-		while (fgets(line, sizeof(line), s->out))
-			if (strstr(line, "VIOLATED") || strstr(line, "CANNOT") || strstr(line, "ERROR") || strstr(line, "runtime error") || (!last[0] && line[0] == ' '))
-				snprintf(last, sizeof(last), "%s", line);
-	}
-	last[strcspn(last, "\n")] = 0;
-	printf("seed %" PRIu64 " failed (%s):%s%s\n    again: tests/sim/run --seed %" PRIu64 " --trace%s%s\n", s->seed, how,
-	       last[0] ? " " : "", last, s->seed, o->bug ? " --bug " : "", o->bug ? o->bug : "");
+	*why = 0;
+	if (!out)
+		return;
+	rewind(out);
+	while (fgets(line, sizeof(line), out))
+		if (strstr(line, "VIOLATED") || strstr(line, "CANNOT") || strstr(line, "ERROR") || strstr(line, "runtime error"))
+			snprintf(why, cap, "%s", line + strspn(line, " "));
+	why[strcspn(why, "\n")] = 0;
+}
+
+static json_t *failures;
+
+static void say_failed(const struct opts *o, const struct slot *s, const char *how, const char *why)
+{
+	/* The object of --json has standard output for itself. */
+	fprintf(o->json ? stderr : stdout, "seed %" PRIu64 " failed (%s): %s\n    again: tests/sim/run --seed %" PRIu64 " --trace%s%s\n",
+		s->seed, how, why, s->seed, o->bug ? " --bug " : "", o->bug ? o->bug : "");
 	fflush(stdout);
+	json_array_append_new(failures, json_pack("{s:I, s:s, s:s}", "seed", (json_int_t)s->seed, "how", how, "why", why));
 }
 
-/* True: the run was as it should be. */
-static bool reap(const struct opts *o, struct slot *s, int status, struct result *r)
+struct totals { u64 runs, wrong, lost, failed, unlike, events, requests, reads, read_errors, faults, hash; bool cannot; };
+
+static u64 bad(const struct totals *t)
 {
-	bool whole = read(s->fd, r, sizeof(*r)) == sizeof(*r);
-	char how[64];
-
-	close(s->fd);
-	if (WIFEXITED(status) && !WEXITSTATUS(status) && whole) {
-		if (s->out)
-			fclose(s->out);
-		return true;
-	}
-	if (WIFSIGNALED(status))
-		snprintf(how, sizeof(how), WTERMSIG(status) == SIGALRM ? "hangs" : "signal %d", WTERMSIG(status));
-	else
-		snprintf(how, sizeof(how), "status %d", WEXITSTATUS(status));
-	say_failed(o, s, how);
-	if (s->out)
-		fclose(s->out);
-	return false;
+	return t->wrong + t->lost + t->failed + t->unlike;
 }
 
-struct totals { u64 runs, failed, events, requests, reads, read_errors, faults, hash, first; bool cannot; };
+static const char *count_end(struct totals *t, int status)
+{
+	static char how[64];
+
+	if (WIFSIGNALED(status)) {
+		snprintf(how, sizeof(how), WTERMSIG(status) == SIGALRM ? "hangs" : "signal %d", WTERMSIG(status));
+		t->failed++;
+		return how;
+	}
+	switch (WEXITSTATUS(status)) {
+	case END_WRONG:
+		t->wrong++;
+		return "wrong bytes";
+	case END_LOST:
+		t->lost++;
+		return "lost waiter";
+	case END_SETUP:
+		t->cannot = true;
+		break;
+	}
+	t->failed++;
+	snprintf(how, sizeof(how), "status %d", WEXITSTATUS(status));
+	return how;
+}
 
 static void add(struct totals *t, const struct result *r)
 {
@@ -274,46 +295,58 @@ static void add(struct totals *t, const struct result *r)
 	t->hash ^= r->hash * (r->seed * 2 + 1);
 }
 
-static u64 seen_hash;	/* of the first of two runs (--twice) */
+static u64 *seen;	/* by --again: the trace of whichever of two runs ended first */
+
+static void compare(const struct opts *o, struct totals *t, const struct slot *s, u64 hash)
+{
+	u64 *first = &seen[s->seed - o->from];
+	char why[80];
+
+	if (*first && *first != hash) {
+		snprintf(why, sizeof(why), "trace %016" PRIx64 ", then %016" PRIx64, *first, hash);
+		say_failed(o, s, "not the same twice", why);
+		t->unlike++;
+	}
+	*first = hash;
+}
 
 static void judge(const struct opts *o, struct totals *t, struct slot *s, int status)
 {
 	struct result r;
+	bool whole = read(s->fd, &r, sizeof(r)) == sizeof(r);
+	char why[512];
 
-	t->cannot |= WIFEXITED(status) && WEXITSTATUS(status) == SETUP_FAILED;
-	t->runs++;
-	if (!reap(o, s, status, &r)) {
-		if (!t->failed++)
-			t->first = s->seed;
-		return;
+	close(s->fd);
+	t->runs += !s->run;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) || !whole) {
+		why_of(s->out, why, sizeof(why));
+		say_failed(o, s, count_end(t, status), why);
+	} else {
+		if (!s->run)
+			add(t, &r);
+		if (o->from == o->to && !o->json)
+			printf("seed %" PRIu64 " trace %016" PRIx64 " (%" PRIu64 " events)\n", r.seed, r.hash, r.events);
+		if (s->seed - o->from < o->again)
+			compare(o, t, s, r.hash);
 	}
-	add(t, &r);
-	if (o->from == o->to)
-		printf("seed %" PRIu64 " trace %016" PRIx64 " (%" PRIu64 " events)\n", r.seed, r.hash, r.events);
-	if (!o->twice)
-		return;
-	if (s->run && r.hash != seen_hash) {
-		printf("seed %" PRIu64 " failed (not the same twice): trace %016" PRIx64 ", then %016" PRIx64 "\n", r.seed,
-		       seen_hash, r.hash);
-		t->failed++;
-	}
-	seen_hash = r.hash;
+	if (s->out)
+		fclose(s->out);
 }
 
 static void run_all(const struct opts *o, struct totals *t)
 {
 	struct slot slots[JOBS_MAX] = { 0 };
-	unsigned int live = 0, rounds = o->twice ? 2 : 1;
-	u64 next = o->from * rounds, end = (o->to + 1) * rounds;
+	u64 n = o->to - o->from + 1, next = 0;
+	unsigned int live = 0;
 	int status;
 
-	while (live || (next < end && !(o->until_found && t->failed))) {
-		while (live < o->jobs && next < end && !(o->until_found && t->failed)) {
+	while (live || (next < n + o->again && !(o->until_found && bad(t)))) {
+		while (live < o->jobs && next < n + o->again && !(o->until_found && bad(t))) {
 			unsigned int i = 0;
 
 			while (slots[i].pid)
 				i++;
-			start(o, &slots[i], next / rounds, next % rounds);
+			start(o, &slots[i], o->from + (next < n ? next : next - n), next >= n);
 			next++;
 			live++;
 		}
@@ -329,11 +362,37 @@ static void run_all(const struct opts *o, struct totals *t)
 	}
 }
 
+/* ---- what is said at last ---- */
+
+static void say_json(const struct opts *o, const struct totals *t, double seconds)
+{
+	char traces[24];
+	json_t *j;
+
+	snprintf(traces, sizeof(traces), "%016" PRIx64, t->hash);
+	j = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:O}", "runs", (json_int_t)t->runs,
+		      "wrong", (json_int_t)t->wrong, "lost", (json_int_t)t->lost, "failed", (json_int_t)t->failed, "again",
+		      (json_int_t)o->again, "unlike", (json_int_t)t->unlike, "requests", (json_int_t)t->requests, "reads",
+		      (json_int_t)t->reads, "read_errors", (json_int_t)t->read_errors, "faults", (json_int_t)t->faults, "events",
+		      (json_int_t)t->events, "seconds", seconds, "traces", traces, "failures", failures);
+	json_dumpf(j, stdout, JSON_INDENT(2));
+	printf("\n");
+	json_decref(j);
+}
+
+static void say_totals(const struct totals *t, double seconds)
+{
+	printf("%" PRIu64 " runs, %" PRIu64 " failed (%" PRIu64 " wrong bytes, %" PRIu64 " lost waiters, %" PRIu64 " not the same twice); %"
+	       PRIu64 " requests, %" PRIu64 " reads, %" PRIu64 " of them errors, %" PRIu64 " faults, %" PRIu64
+	       " events; %.1f s; traces %016" PRIx64 "\n", t->runs, bad(t), t->wrong, t->lost, t->unlike, t->requests, t->reads,
+	       t->read_errors, t->faults, t->events, seconds, t->hash);
+}
+
 /* ---- options ---- */
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: sim --seed N | --seeds A-B [--trace] [--bug NAME] [--jobs N] [--until-found] [--twice]\nbugs:%s\n",
+	fprintf(stderr, "usage: sim --seed N | --seeds A-B [--trace] [--bug NAME] [--jobs N] [--until-found] [--again N] [--json]\nbugs:%s\n",
 		seeded_names());
 	return 2;
 }
@@ -342,7 +401,7 @@ static int parse(struct opts *o, int argc, char **argv)
 {
 	static const struct option opts[] = {
 		{ "seed", 1, NULL, 's' }, { "seeds", 1, NULL, 'r' }, { "trace", 0, NULL, 't' }, { "bug", 1, NULL, 'b' },
-		{ "jobs", 1, NULL, 'j' }, { "until-found", 0, NULL, 'u' }, { "twice", 0, NULL, '2' }, { 0 },
+		{ "jobs", 1, NULL, 'j' }, { "until-found", 0, NULL, 'u' }, { "again", 1, NULL, 'a' }, { "json", 0, NULL, 'J' }, { 0 },
 	};
 	bool given = false;
 	int c;
@@ -357,14 +416,24 @@ static int parse(struct opts *o, int argc, char **argv)
 			given = sscanf(optarg, "%" SCNu64 "-%" SCNu64, &o->from, &o->to) == 2;
 			break;
 		case 't': o->trace = true; break;
-		case 'b': o->bug = optarg; break;
+		case 'b':
+			o->bug = optarg;
+			o->until_found = true;
+			break;
 		case 'j': o->jobs = min(max(atoi(optarg), 1), JOBS_MAX); break;
 		case 'u': o->until_found = true; break;
-		case '2': o->twice = true; o->jobs = 1; break;
+		case 'a': o->again = strtoull(optarg, NULL, 10); break;
+		case 'J':
+			o->json = true;
+			o->again = o->again ? o->again : JSON_AGAIN;
+			break;
 		default: return usage();
 		}
 	}
-	return !given || optind < argc || (o->bug && seeded_choose(o->bug)) ? usage() : 0;
+	if (!given || optind < argc || o->to < o->from || (o->bug && seeded_choose(o->bug)))
+		return usage();
+	o->again = o->bug ? 0 : min(o->again, o->to - o->from + 1);
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -388,14 +457,17 @@ int main(int argc, char **argv)
 	snprintf(cmd, sizeof(cmd), "%s/cache", top);
 	mkdir(cmd, 0755);
 	umask(0);
+	failures = json_array();
+	seen = xcalloc(o.again + 1, sizeof(*seen));
 	run_all(&o, &t);
+	free(seen);
 	snprintf(cmd, sizeof(cmd), "rmdir %s/origin %s/cache %s", top, top, top);
 	if (system(cmd))
 		fprintf(stderr, "%s is left\n", top);
-	printf("%" PRIu64 " runs, %" PRIu64 " failed; %" PRIu64 " requests, %" PRIu64 " reads, %" PRIu64 " of them errors, %" PRIu64
-	       " faults, %" PRIu64 " events; %.1f s; traces %016" PRIx64 "\n", t.runs, t.failed, t.requests, t.reads, t.read_errors,
-	       t.faults, t.events, (wall() - began) / 1e9, t.hash);
-	if (t.cannot)
-		return 2;
-	return o.bug ? !t.failed : t.failed != 0;
+	if (o.json)
+		say_json(&o, &t, (wall() - began) / 1e9);
+	else
+		say_totals(&t, (wall() - began) / 1e9);
+	json_decref(failures);
+	return t.cannot ? 2 : bad(&t) != 0;
 }

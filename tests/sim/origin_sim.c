@@ -24,6 +24,8 @@ static u32 lens[CIDS];
 static u64 last_cid;
 static char *root;
 static unsigned int ntmp;
+static struct event soon_ev;
+static struct ofile *soon_file;
 
 /* ---- contents ---- */
 
@@ -214,9 +216,23 @@ void origin_edit(bool renames)
 	io_sim_polls();
 }
 
-void origin_settle(void)
+static void edit_now(struct event *e)
 {
+	struct ofile *f = soon_file;
+
+	if (!f->last->cid || chance(500))
+		replace(f);
+	else
+		overwrite(f, chance(600));
 	io_sim_polls();
+}
+
+void origin_edit_soon(struct ofile *f)
+{
+	if (soon_ev.queued)
+		return;
+	soon_file = f;
+	event_at(&soon_ev, sim_now + (chance(500) ? below(2 * MSEC) : below(60 * MSEC)), edit_now);
 }
 
 void origin_build(const char *top)

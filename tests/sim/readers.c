@@ -85,7 +85,7 @@ static u64 horizon(const struct reader *r, u64 from)
 static void judge_absent(struct reader *r)
 {
 	if (!was(r->f, 0, horizon(r, r->began)))
-		violated("r%d: %s/%s is said not to exist, and it does", r->id, r->f->dir, r->f->name);
+		wrong_bytes("r%d: %s/%s is said not to exist, and it does", r->id, r->f->dir, r->f->name);
 	reads_done++;
 	finish(r, "absent");
 }
@@ -95,13 +95,13 @@ static void judge_bytes(struct reader *r, const u8 *p, size_t len)
 	u64 cid = pattern_cid(p, len, r->off);
 
 	if (!cid || !pattern_is(cid, p, len, r->off))
-		violated("r%d: %s/%s at %lu: bytes of no state that it ever had", r->id, r->f->dir, r->f->name, r->off);
+		wrong_bytes("r%d: %s/%s at %lu: bytes of no state that it ever had", r->id, r->f->dir, r->f->name, r->off);
 	if (r->cid && r->cid != cid)
-		violated("r%d: %s/%s: one open saw state %lu, then %lu", r->id, r->f->dir, r->f->name, r->cid, cid);
+		wrong_bytes("r%d: %s/%s: one open saw state %lu, then %lu", r->id, r->f->dir, r->f->name, r->cid, cid);
 	if (cid_len(cid) != r->k->size)
-		violated("r%d: %s/%s: state %lu has %u bytes, the file %lu", r->id, r->f->dir, r->f->name, cid, cid_len(cid), r->k->size);
+		wrong_bytes("r%d: %s/%s: state %lu has %u bytes, the file %lu", r->id, r->f->dir, r->f->name, cid, cid_len(cid), r->k->size);
 	if (!was(r->f, cid, horizon(r, r->opened)))
-		violated("r%d: %s/%s: state %lu is too old, or another file's (now it has %lu)", r->id, r->f->dir, r->f->name, cid,
+		wrong_bytes("r%d: %s/%s: state %lu is too old, or another file's (now it has %lu)", r->id, r->f->dir, r->f->name, cid,
 			 r->f->last->cid);
 	r->cid = cid;
 }
@@ -136,12 +136,14 @@ static void read_some(struct reader *r)
 		}
 		a = r->off & ~mask;
 		b = min((r->off + r->len + mask) & ~mask, r->k->size);
+		if (!r->final && chance(80))
+			origin_edit_soon(r->f);
 		kernel_ask(AUGUR_OP_FETCH, r->k, NULL, a, b - a, fetched, r);
 		return;
 	}
 	buf = xmalloc(r->len + 1);
 	if (pread(r->fd, buf, r->len, r->off) != (ssize_t)r->len)
-		violated("r%d: %s/%s: a short read of present bytes", r->id, r->f->dir, r->f->name);
+		wrong_bytes("r%d: %s/%s: a short read of present bytes", r->id, r->f->dir, r->f->name);
 	judge_bytes(r, buf, r->len);
 	reads_done++;
 	if (--r->reads > 0)

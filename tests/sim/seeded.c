@@ -8,8 +8,11 @@
 enum seeded_bug seeded_bug;
 
 static const char *const names[SEEDED_BUGS] = {
-	[SEEDED_LOST_WAITER] = "lost-waiter", [SEEDED_EARLY_CLAIM] = "early-claim",
-	[SEEDED_STALE_LEASE] = "stale-lease", [SEEDED_WRONG_REPLY] = "wrong-reply",
+	[SEEDED_LOST_WAITER] = "lost-waiter",
+	[SEEDED_EARLY_CLAIM] = "claim-before-data",
+	[SEEDED_STALE_LEASE] = "stale-lease",
+	[SEEDED_WRONG_REPLY] = "wrong-reply",
+	[SEEDED_STALE_REPLY] = "stale-reply",
 };
 
 int seeded_choose(const char *name)

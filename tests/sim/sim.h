@@ -47,8 +47,11 @@ bool chance(unsigned int permille);
 void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 u64 world_hash(void);
 u64 world_events(void);
-/* The run has failed: says why and ends it. */
+/* The run has failed: says why and ends it; bytes or names that never were, a waiter that nobody answers, all else. */
+enum run_end { END_FAILED = 3, END_SETUP = 5, END_WRONG, END_LOST };
 void violated(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
+void wrong_bytes(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
+void lost_waiter(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* ---- io_sim.c ---- */
 #define VFD		(1 << 20)		/* descriptors of the simulated network begin here */
@@ -107,7 +110,8 @@ extern struct ofile ofiles[];
 extern unsigned int nofiles;
 void origin_build(const char *top);
 void origin_edit(bool renames);
-void origin_settle(void);
+/* It is changed while somebody's question about it is on its way, or the answer. */
+void origin_edit_soon(struct ofile *f);
 void pattern(u64 cid, u64 off, u8 *buf, size_t len);
 /* What content a file of @len bytes is that has @p at @off: its cid, or 0. */
 u64 pattern_cid(const u8 *p, size_t len, u64 off);

@@ -164,15 +164,35 @@ u64 world_hash(void)
 	return hash;
 }
 
+static void __attribute__((noreturn)) run_ends(enum run_end how, const char *fmt, va_list ap)
+{
+	printf("%6" PRIu64 ".%06" PRIu64 " VIOLATED ", (sim_now - SIM_START) / SEC, (sim_now - SIM_START) % SEC / 1000);
+	vprintf(fmt, ap);
+	printf("\n");
+	fflush(stdout);
+	_exit(how);
+}
+
 void violated(const char *fmt, ...)
 {
 	va_list ap;
 
-	printf("%6" PRIu64 ".%06" PRIu64 " VIOLATED ", (sim_now - SIM_START) / SEC, (sim_now - SIM_START) % SEC / 1000);
 	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	printf("\n");
-	fflush(stdout);
-	_exit(3);
+	run_ends(END_FAILED, fmt, ap);
+}
+
+void wrong_bytes(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	run_ends(END_WRONG, fmt, ap);
+}
+
+void lost_waiter(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	run_ends(END_LOST, fmt, ap);
 }
