@@ -7,12 +7,18 @@
  * it was sent on, or on the failed list, whose members end in the next step.  Frames of a
  * stream that is in no map belong to a call that was given up, and are dropped; a stream that
  * was never used is the peer's mistake and ends the connection.
+ *
+ * A connection may be cut without a word, and TCP's own pauses grow with the cut: it stays silent
+ * for as long again when the network is whole.  So while something is asked on it, silence is
+ * answered by a PING, which the other side's engine answers whatever its handlers do; when that
+ * is not answered either, the connection is given up and its calls may be sent on another.
  */
 #include "base/log.h"
 #include "base/seeded.h"
 #include "xfer/client.h"
 
 #define STREAM_LAST	0xfffffff0U	/* a connection this old is replaced before numbers repeat */
+#define DEAD_AFTER	4		/* times as long as it may be quiet: no answer to a PING, nor any other */
 
 /* ---- the end of a call ---- */
 
@@ -218,11 +224,17 @@ struct client_link *client_link_new(struct xfer_peer *p, int fd)
 
 /* ---- sending ---- */
 
+static void arm_timer(struct xfer_peer *p, u64 at);
+
 static void send_on(struct client_link *l, struct xfer_call *c)
 {
 	struct wire_hdr h = { .type = c->type, .stream = l->next_stream++, .body_len = c->req.len };
 	u8 *body = c->req.buf;
 
+	if (!l->calls.live) {
+		l->asked_ns = io_now(l->peer->io);
+		arm_timer(l->peer, l->asked_ns + l->peer->cfg.quiet_ns);
+	}
 	c->conn = l;
 	c->stream = h.stream;
 	map_put(&l->calls, c);
@@ -268,23 +280,59 @@ static void check_call(struct xfer_call *c, u64 now, u64 *next)
 		call_fail(c, -ETIMEDOUT);
 }
 
-/* A connection that has been silent for a whole time limit with a call on it is no good. */
-static void check_link(struct client_link *l, u64 now, u64 *next)
+static void ping(struct client_link *l, u64 now)
 {
-	bool silent = now - l->conn->last_rx_ns >= l->peer->cfg.call_timeout_ns;
-	size_t before = l->calls.live, i = 0;
+	struct wire_hdr h = { .type = WIRE_PING, .stream = l->next_stream++ };
+
+	l->ping_ns = now;
+	conn_send(l->conn, &h, NULL);	/* its answer is in no map: that something came is all */
+}
+
+/* Did nothing come for @ns?  The engine is not told of every byte, and does not read when its buffers are full. */
+static bool is_quiet(const struct client_link *l, u64 now, u64 ns)
+{
+	return now - max(l->conn->last_rx_ns, l->asked_ns) >= ns && !l->conn->rx_stalled && sock_quiet_ns(l->conn->fd) >= ns;
+}
+
+static void check_silence(struct client_link *l, u64 now, bool late, u64 *next)
+{
+	bool asked = l->ping_ns > max(l->conn->last_rx_ns, l->asked_ns);
+	u64 quiet = l->peer->cfg.quiet_ns;
+
+	/* With all its streams taken the server reads no more, so it answers no PING: only what was asked. */
+	if (!l->calls.live || l->conn->dead || l->calls.live >= XFER_STREAMS)
+		return;
+	*next = min(*next, now + quiet);
+	if (late)
+		return;
+	if (asked && now - l->ping_ns >= DEAD_AFTER * quiet && is_quiet(l, now, DEAD_AFTER * quiet)) {
+		log_notice("event=xfer_silent peer=%s calls=%zu", l->peer->cfg.addr, l->calls.live);
+		conn_fail(l->conn, -ETIMEDOUT);
+		return;
+	}
+	if (!asked && is_quiet(l, now, quiet))
+		ping(l, now);
+}
+
+static void check_link(struct client_link *l, u64 now, bool late, u64 *next)
+{
 	struct xfer_call *c;
+	size_t i = 0;
 
 	while ((c = map_next(&l->calls, &i)))
 		check_call(c, now, next);
-	if (l->calls.live < before && (silent || (l->peer->cur != l && !l->calls.live)))
+	if (l->peer->cur != l && !l->calls.live)
 		conn_fail(l->conn, -ETIMEDOUT);
+	else
+		check_silence(l, now, late, next);
 }
 
 void client_call_timer_done(struct io_op *op, int res)
 {
 	struct xfer_peer *p = container_of(op, struct xfer_peer, call_timer);
 	u64 now = io_now(p->io), next = UINT64_MAX;
+	/* It was us who slept (a stopped process): what came meanwhile has not been looked at yet. */
+	bool late = now > p->cfg.quiet_ns && now - p->cfg.quiet_ns > p->timer_at;
 	struct list *pos, *tmp;
 
 	p->timer_at = UINT64_MAX;
@@ -295,7 +343,7 @@ void client_call_timer_done(struct io_op *op, int res)
 	list_for_each_safe(pos, tmp, &p->waiting)
 		check_call(container_of(pos, struct xfer_call, link), now, &next);
 	list_for_each_safe(pos, tmp, &p->links)
-		check_link(container_of(pos, struct client_link, link), now, &next);
+		check_link(container_of(pos, struct client_link, link), now, late, &next);
 	if (next != UINT64_MAX)
 		arm_timer(p, next);
 }

@@ -135,6 +135,8 @@ void files_free(struct xfer_conn *c);
 void sock_tune(int fd);
 void sock_name(int fd, bool peer, char *buf, size_t cap);
 u64 sock_rtt_ns(int fd);
+/* Since the last data came; UINT64_MAX: not known. */
+u64 sock_quiet_ns(int fd);
 
 /* buf.c */
 struct xfer_buf *buf_new(struct xfer_conn *owner, size_t len);

@@ -13,6 +13,7 @@
 
 #define CONNECT_NS	5000000000ULL
 #define CALL_NS		30000000000ULL
+#define QUIET_NS	1000000000ULL
 #define ATTEMPT_MIN_NS	1000000000ULL	/* for one address of several */
 #define BACKOFF_NS	100000000ULL
 #define BACKOFF_MAX_NS	2000000000ULL
@@ -273,6 +274,8 @@ struct xfer_peer *xfer_peer_new(struct io *io, const struct xfer_peer_cfg *cfg)
 		p->cfg.connect_timeout_ns = CONNECT_NS;
 	if (!p->cfg.call_timeout_ns)
 		p->cfg.call_timeout_ns = CALL_NS;
+	if (!p->cfg.quiet_ns)
+		p->cfg.quiet_ns = QUIET_NS;
 	p->lookup.done = looked_up;
 	p->connect.done = connected;
 	p->dial_timer.done = dial_timer_done;

@@ -89,3 +89,13 @@ u64 sock_rtt_ns(int fd)
 		return 0;
 	return (u64)ti.tcpi_rtt * 1000;
 }
+
+u64 sock_quiet_ns(int fd)
+{
+	struct tcp_info ti = { 0 };
+	socklen_t len = sizeof(ti);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &ti, &len))
+		return UINT64_MAX;
+	return (u64)ti.tcpi_last_data_recv * 1000000;
+}

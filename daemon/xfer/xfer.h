@@ -63,6 +63,9 @@ struct xfer_peer_cfg {
 	u64		features;		/* WIRE_F_* offered; 0: XFER_FEATURES */
 	u64		connect_timeout_ns;	/* of one dial with its HELLO; 0: 5 s */
 	u64		call_timeout_ns;	/* 0: 30 s */
+	/* Asked something and silent for so long, it gets a PING; four times that more, and the connection
+	 * is given up: its calls end with -ETIMEDOUT. 0: 1 s */
+	u64		quiet_ns;
 };
 /* WIRE_F_SUM is not among them: TCP and TLS have checks of their own, and XXH3 of every body
  * costs about a tenth of the throughput at full speed (tests/bench/xfer_bench). */

@@ -464,6 +464,42 @@ static void test_goodbye_keeps_calls(void **st)
 	close(lfd);
 }
 
+/* Silence is asked whether there is anybody: an answer is enough, and without one the calls end. */
+static void test_silence(void **st)
+{
+	struct wire_hdr h, pong;
+	char addr[64];
+	int lfd = raw_listen(addr), fd;
+	struct call *c = xcalloc(1, sizeof(*c));
+	struct xfer_peer *p;
+
+	quiet_ns = 100 * MSEC;
+	p = dial(addr);
+	quiet_ns = 0;
+	echo_start(p, c, "x", 1);
+	fd = raw_accept(lfd);
+	raw_answer_hello(fd);
+	raw_read(fd, &h);
+	assert_int_equal(h.type, WIRE_STATUS);
+	for (int i = 0; i < 6; i++) {		/* longer than it would wait for one answer */
+		raw_read(fd, &h);
+		assert_int_equal(h.type, WIRE_PING);
+		pong = (struct wire_hdr){ .type = WIRE_PING, .flags = WIRE_REPLY | WIRE_LAST, .stream = h.stream };
+		raw_frame(fd, &pong, NULL);
+	}
+	assert_false(c->ended);
+	assert_int_equal(downs, 0);
+	raw_read(fd, &h);
+	assert_int_equal(h.type, WIRE_PING);
+	assert_true(run_until(&all_ended, 5000));
+	assert_int_equal(c->status, -ETIMEDOUT);
+	assert_int_equal(downs, 1);
+	call_free(c);
+	close(fd);
+	peer_stop(p);
+	close(lfd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -478,6 +514,7 @@ int main(void)
 		cmocka_unit_test(test_server_never_answers_hello),
 		cmocka_unit_test(test_lost_in_body),
 		cmocka_unit_test(test_goodbye_keeps_calls),
+		cmocka_unit_test(test_silence),
 	};
 
 	return cmocka_run_group_tests_name("xfer_raw", tests, setup, teardown);

@@ -216,11 +216,14 @@ static void cl_failed(void *ctx, struct xfer_peer *p, int err)
 	dial_fails++;
 }
 
+static u64 quiet_ns;	/* of the next dial; 0: the engine's own */
+
 static struct xfer_peer *dial_with(const char *addr, u64 features, u64 connect_ns, u64 call_ns)
 {
 	struct xfer_peer_cfg cfg = {
 		.addr = addr, .volume = "/v", .peer_id = "t", .role = WIRE_ROLE_AGENT, .hello = cl_hello,
 		.down = cl_down, .failed = cl_failed, .features = features, .connect_timeout_ns = connect_ns, .call_timeout_ns = call_ns,
+		.quiet_ns = quiet_ns,
 	};
 
 	hellos = downs = last_down = dial_fails = 0;
