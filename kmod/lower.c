@@ -11,6 +11,7 @@
  * cache and no more; tmpfs, which has no ->readahead and reads holes by itself, is not one.
  */
 #include <linux/cred.h>
+#include <linux/delay.h>
 #include <linux/exportfs.h>
 #include <linux/file.h>
 #include <linux/mount.h>
@@ -19,6 +20,8 @@
 #include <linux/backing-file.h>
 #endif
 #include "augurfs.h"
+
+#define DECODE_TRIES	20
 
 /* The lower file is ours alone: no access times, no notification (the upper file has it). */
 #define LOWER_OPEN_FLAGS	(O_RDONLY | O_LARGEFILE | O_NOATIME | __FMODE_NONOTIFY)
@@ -243,6 +246,7 @@ struct dentry *augur_lower_decode_fh(struct augur_sb *asb, const void *fh, size_
 {
 	struct dentry *dentry;
 	u32 raw[AUGUR_FH_MAX / 4];
+	int tries = 0;
 	s32 type;
 
 	if (len <= sizeof(u32) || len > AUGUR_FH_MAX || len % 4)
@@ -252,8 +256,14 @@ struct dentry *augur_lower_decode_fh(struct augur_sb *asb, const void *fh, size_
 		return ERR_PTR(-EINVAL);
 	memset(raw, 0, sizeof(raw));
 	memcpy(raw, (const u8 *)fh + sizeof(type), len - sizeof(type));
-	dentry = exportfs_decode_fh(asb->lower_mnt, (struct fid *)raw, (len - sizeof(type)) / 4,
-				    type, accept_any, NULL);
+	/* Of a number that is just being given to a new inode ext4 says ENOMEM: a moment's answer. */
+	do {
+		dentry = exportfs_decode_fh(asb->lower_mnt, (struct fid *)raw,
+					    (len - sizeof(type)) / 4, type, accept_any, NULL);
+		if (dentry != ERR_PTR(-ENOMEM) || fatal_signal_pending(current))
+			break;
+		usleep_range(100, 200);
+	} while (++tries < DECODE_TRIES);
 	if (!dentry)
 		return ERR_PTR(-ESTALE);
 	return dentry;

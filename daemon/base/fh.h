@@ -7,7 +7,9 @@
 #ifndef AUGUR_BASE_FH_H
 #define AUGUR_BASE_FH_H
 
+#include <errno.h>
 #include <fcntl.h>
+#include <unistd.h>
 #include "common/types.h"
 #include <linux/augurfs.h>
 
@@ -48,6 +50,20 @@ static inline int fh_of(int dirfd, const char *name, struct fh *fh)
 	return 0;
 }
 
+/*
+ * As open_by_handle_at().  While the number of a handle's inode is being given to a new file, ext4
+ * says ENOMEM; a moment later it can say ESTALE, so it is asked again.  A lack of memory stays one.
+ */
+static inline int fh_open_raw(int mount_fd, struct file_handle *h, int flags)
+{
+	int fd, tries = 0;
+
+	do {
+		fd = open_by_handle_at(mount_fd, h, flags | O_CLOEXEC);
+	} while (fd < 0 && errno == ENOMEM && ++tries < 100 && !usleep(100));
+	return fd;
+}
+
 /* Opens the inode; @mount_fd is any descriptor on its filesystem. Descriptor or -errno. */
 static inline int fh_open(int mount_fd, const struct fh *fh, int flags)
 {
@@ -61,7 +77,7 @@ static inline int fh_open(int mount_fd, const struct fh *fh, int flags)
 	u.h.handle_type = type;
 	u.h.handle_bytes = fh->len - 4;
 	memcpy(u.h.f_handle, fh->b + 4, fh->len - 4);
-	fd = open_by_handle_at(mount_fd, &u.h, flags | O_CLOEXEC);
+	fd = fh_open_raw(mount_fd, &u.h, flags);
 	return fd < 0 ? -errno : fd;
 }
 

@@ -23,6 +23,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "base/fh.h"
 #include "base/log.h"
 #include "origin/origin.h"
 #include "place/place.h"
@@ -420,7 +421,7 @@ int origin_loc_open(const struct origin_export *ex, const struct origin_loc *loc
 	u.h.handle_type = loc->type;
 	u.h.handle_bytes = loc->len;
 	memcpy(u.h.f_handle, loc->handle, loc->len);
-	fd = open_by_handle_at(ex->root_fd, &u.h, flags | O_CLOEXEC | (flags & O_PATH ? 0 : O_NONBLOCK | O_NOCTTY));
+	fd = fh_open_raw(ex->root_fd, &u.h, flags | (flags & O_PATH ? 0 : O_NONBLOCK | O_NOCTTY));
 	if (fd < 0)
 		return errno == ELOOP ? -ESTALE : -errno;
 	err = fstat(fd, &st) ? -errno : 0;

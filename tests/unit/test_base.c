@@ -7,11 +7,15 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/addr.h"
 #include "base/conf.h"
 #include "base/db.h"
+#include "base/fh.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -326,6 +330,53 @@ static int teardown(void **st)
 	return system(cmd);
 }
 
+/* The file at one name is replaced for ever, so that inode numbers come again. */
+static pid_t replacer(int dir)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (!renameat(dir, "new", dir, "f") || errno == ENOENT)
+		close(openat(dir, "new", O_CREAT | O_WRONLY, 0600));
+	_exit(1);
+}
+
+/* A handle leads to its inode or is stale, whatever its number is being used for. */
+static void test_handles_of_reused_numbers(void **st)
+{
+	char top[] = "/tmp/augur-base.XXXXXX";
+	struct fh fh[16] = { 0 };
+	unsigned int opened = 0;
+	int dir, fd;
+	pid_t pid;
+
+	if (geteuid())
+		skip();
+	assert_non_null(mkdtemp(top));
+	dir = open(top, O_RDONLY | O_DIRECTORY);
+	close(openat(dir, "f", O_CREAT | O_WRONLY, 0600));
+	pid = replacer(dir);
+	for (unsigned int i = 0; i < 60000; i++) {
+		if (!(i % 8) && fh_of(dir, "f", &fh[i / 8 % ARRAY_SIZE(fh)]))
+			continue;
+		fd = fh_open(dir, &fh[i % ARRAY_SIZE(fh)], O_RDONLY);
+		if (fd < 0 && fd != -ESTALE)
+			fail_msg("a handle gave %s", strerror(-fd));
+		opened += fd >= 0;
+		if (fd >= 0)
+			close(fd);
+	}
+	assert_true(opened);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	unlinkat(dir, "f", 0);
+	unlinkat(dir, "new", 0);
+	close(dir);
+	rmdir(top);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -336,6 +387,7 @@ int main(void)
 		cmocka_unit_test(test_conf),
 		cmocka_unit_test(test_db),
 		cmocka_unit_test(test_db_close_drains),
+		cmocka_unit_test(test_handles_of_reused_numbers),
 	};
 
 	return cmocka_run_group_tests_name("base", tests, setup, teardown);
