@@ -75,6 +75,9 @@ static const struct option_row rows[] = {
 	{ "cache", K_STR, AT(role.cache), "DIR", "acache directory to attach at the start, with --source" },
 	{ "source", K_STR, AT(role.source), "PROXY[,PROXY]:/VOLUME", "awhat --cache is a cache of" },
 	{ "client-id", K_HEX16, AT(role.client_id), "HEX", "a32 hex digits; default: from the machine's id" },
+	{ "history-rows", K_U32, AT(role.history_rows), "N", "arows kept of each mount's access log; default 5000000" },
+	{ "history-days", K_U32, AT(role.history_days), "N", "adays they are kept; default 30" },
+	{ "no-history", K_FLAG, AT(role.no_history), NULL, "akeep no access log" },
 	{ "help", K_FLAG, AT(help), NULL, "bthis text" },
 	{ "version", K_FLAG, AT(version), NULL, "bversion of program and protocol" },
 };

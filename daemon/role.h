@@ -8,6 +8,7 @@
  *
  *   augurd --role agent --insecure [--netns NAME] [--ctl SOCK] [--cache DIR --source P1,P2:/VOL]
  *          [--lease-ms N] [--client-id HEX] [--log-level N] [--ready-fd N]
+ *          [--no-history | --history-rows N --history-days N]
  *   augurd --role proxy --insecure --id ID --listen ADDR --export VOL=DIR ...
  *          --store sqlite:FILE | --store remote:ADDR [--proxies ID=ADDR,...] [--advertise ADDR]
  *          [--shards N] [--seed N] [--netns NAME] [--ctl SOCK] ...
@@ -40,6 +41,9 @@ struct role_cfg {
 	const char	*source;	/* PROXY[,PROXY...]:/VOLUME */
 	u8		client_id[16];
 	bool		client_id_set;	/* else from /etc/machine-id and the netns name */
+	bool		no_history;	/* keep no access log */
+	u32		history_rows;	/* kept at most; 0: the default */
+	u32		history_days;	/* so long at most; 0: the default */
 
 	/* proxy */
 	const char	*listen;	/* ADDR[:PORT] */

@@ -167,6 +167,9 @@ int role_agent_run(struct role_cfg *cfg)
 	ag->id = cfg->id ? cfg->id : host;
 	ag->lease_ms = cfg->lease_ms;
 	ag->only_static = cfg->cache;
+	ag->no_history = cfg->no_history;
+	ag->history.rows = cfg->history_rows;
+	ag->history.age_ns = cfg->history_days * 86400ull * 1000000000;
 	list_init(&ag->vols);
 	client_id(cfg, ag->client_id);
 	err = start(&run);

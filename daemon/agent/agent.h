@@ -17,7 +17,7 @@
  *   lease.c	leases, sweeps			reval.c	REVAL
  *   change.c	changes told by an owner	recover.c objects the index does not know
  *   warm.c	fetch whole subtrees		verbs.c	control socket
- *   health.c	what is said of proxies
+ *   health.c	what is said of proxies		log.c	the access log, as asked for
  */
 #ifndef AUGUR_AGENT_AGENT_H
 #define AUGUR_AGENT_AGENT_H
@@ -57,6 +57,8 @@ struct agent {
 	u8		client_id[16];
 	u32		lease_ms;	/* upper bound, 0: none */
 	bool		only_static;	/* serve --cache alone */
+	bool		no_history;
+	struct history_limits history;
 	u64		started_ns;
 	unsigned int	closing;	/* volumes still closing at the end */
 	struct io_op	close_op;
@@ -390,8 +392,14 @@ json_t *health_proxies(struct vol *v);		/* the member "proxies" of a status */
 void health_check(json_t *list, struct vol *v);	/* the doctor's lines of one volume */
 void health_add(json_t *list, const char *name, const char *state, const char *fix, char *detail);	/* takes detail */
 
+/* ---- log.c ---- */
+void log_run(struct agent *ag, struct ctl_req *r, json_t *args);
+json_t *log_stats(struct vol *v);		/* the member "history" of a status */
+
 /* ---- warm.c, verbs.c ---- */
 void warm_run(struct agent *ag, struct ctl_req *r, json_t *args);
+/* A volume by the id of its mount; 0: the first that is not mounted. */
+struct vol *verbs_vol(struct agent *ag, u64 id);
 /* Volume, and the object behind an absolute path in a mount; *rel_fd: O_PATH of the lower inode. */
 int verbs_path(struct agent *ag, const char *path, struct vol **v, int *fd);
 extern const struct ctl_verb agent_verbs[];

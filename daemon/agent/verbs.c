@@ -19,9 +19,6 @@
 #endif
 
 #define ATTACH_MS	10000
-#define LOG_LIMIT	1000
-#define FOLLOW_NS	(500ull * 1000000)
-#define BACKLOG_MAX	(1u << 20)
 
 static json_t *num(u64 v)
 {
@@ -48,13 +45,10 @@ static json_t *leases_json(struct vol *v)
 
 static json_t *vol_json(struct vol *v)
 {
-	json_t *o = json_object(), *c = json_object(), *h = json_object(), *n = json_object();
-	struct history_stats hs = { 0 };
+	json_t *o = json_object(), *c = json_object(), *n = json_object();
 	u64 free_bytes, used;
 
 	cache_space(v->c, &free_bytes, &used);
-	if (v->h)
-		history_stats(v->h, &hs);
 	json_object_set_new(o, "id", num(v->m ? v->m->id : 0));
 	json_object_set_new(o, "source", text(v->source));
 	json_object_set_new(o, "cache_dir", text(v->c->dir));
@@ -67,10 +61,7 @@ static json_t *vol_json(struct vol *v)
 	json_object_set_new(c, "stubs", num(v->c->n_stubs));
 	json_object_set_new(c, "unsettled_bytes", num(v->c->unsettled_bytes));
 	json_object_set_new(o, "cache", c);
-	json_object_set_new(h, "accepted", num(hs.accepted));
-	json_object_set_new(h, "dropped", num(hs.dropped));
-	json_object_set_new(h, "rows", num(hs.rows));
-	json_object_set_new(o, "history", h);
+	json_object_set_new(o, "history", log_stats(v));
 	json_object_set_new(o, "pending", num(v->reqs.live));
 	json_object_set_new(o, "map_version", num(v->map ? v->map->version : 0));
 	json_object_set_new(o, "leases", leases_json(v));
@@ -363,74 +354,7 @@ static void verb_where(void *ctx, struct ctl_req *r, json_t *args)
 	cobj_load(v->c, w->rec.oid, where_loaded, w);
 }
 
-/* ---- log ---- */
-
-struct follow { struct ctl_req *r; struct agent *ag; struct vol *v; s64 after; u32 limit; bool follow, gone; struct io_op op; u64 rows; };
-
-static void follow_next(struct follow *f);
-
-static json_t *log_row(const struct history_row *h)
-{
-	json_t *j = json_object();
-	char session[17];
-
-	snprintf(session, sizeof(session), "%016llx", (unsigned long long)h->session);
-	json_object_set_new(j, "time", num(h->time_ns));
-	json_object_set_new(j, "session", json_string(session));
-	json_object_set_new(j, "op", json_string(history_op_name(h->op)));
-	json_object_set_new(j, "path", ctl_json_bytes(h->path, h->path_len));
-	json_object_set_new(j, "off", num(h->off));
-	json_object_set_new(j, "len", num(h->len));
-	json_object_set_new(j, "latency_us", num(h->latency_us));
-	json_object_set_new(j, "pid", num(h->pid));
-	json_object_set_new(j, "comm", ctl_json_bytes(h->comm, strlen(h->comm)));
-	json_object_set_new(j, "open", num(h->open_id));
-	return j;
-}
-
-static void follow_due(struct io_op *op, int res)
-{
-	follow_next(container_of(op, struct follow, op));
-}
-
-static void follow_rows(void *arg, int err, struct history_row *rows, size_t n)
-{
-	struct follow *f = arg;
-
-	for (size_t i = 0; i < n && !f->gone; i++) {
-		ctl_row(f->r, log_row(&rows[i]));
-		f->after = rows[i].id;
-	}
-	f->rows += n;
-	if (f->after < 0)
-		f->after = 0;
-	if (!f->follow || f->gone || err || f->v->dead) {
-		ctl_ok(f->r, json_pack("{s:I}", "rows", (json_int_t)f->rows));
-		vol_put(f->v);
-		free(f);
-		return;
-	}
-	f->limit = LOG_LIMIT;
-	f->op.done = follow_due;
-	f->ag->io->ops->timer(f->ag->io, &f->op, io_now(f->ag->io) + FOLLOW_NS);
-}
-
-static void follow_next(struct follow *f)
-{
-	if (f->gone || f->v->dead || !f->v->h)
-		follow_rows(f, -ECANCELED, NULL, 0);
-	else if (ctl_backlog(f->r) > BACKLOG_MAX)
-		follow_rows(f, 0, NULL, 0);	/* the reader first */
-	else
-		history_read(f->v->h, f->after, f->limit, follow_rows, f);
-}
-
-static void follow_gone(void *arg)
-{
-	((struct follow *)arg)->gone = true;
-}
-
-static struct vol *vol_by_id(struct agent *ag, u64 id)
+struct vol *verbs_vol(struct agent *ag, u64 id)
 {
 	struct list *p, *t;
 
@@ -441,32 +365,6 @@ static struct vol *vol_by_id(struct agent *ag, u64 id)
 			return v;
 	}
 	return NULL;
-}
-
-static void verb_log(void *ctx, struct ctl_req *r, json_t *args)
-{
-	struct agent *ag = ctx;
-	s64 id = ctl_arg_int(args, "mount", 0), limit = ctl_arg_int(args, "limit", 100);
-	struct vol *v = id ? vol_by_id(ag, id) : list_empty(&ag->vols) ? NULL : list_first(&ag->vols, struct vol, link);
-	struct follow *f;
-
-	if (!v) {
-		ctl_fail(r, AUGUR_E_NOT_MOUNTED, -ENOENT, "mount %lld", (long long)id);
-		return;
-	}
-	if (!v->h) {
-		ctl_fail(r, AUGUR_E_INTERNAL, -ENOENT, "the access log could not be opened");
-		return;
-	}
-	f = xcalloc(1, sizeof(*f));
-	f->r = r;
-	f->ag = ag;
-	f->v = vol_get(v);
-	f->after = -1;
-	f->limit = limit < 1 ? 1 : limit > LOG_LIMIT * 10 ? LOG_LIMIT * 10 : limit;
-	f->follow = json_is_true(json_object_get(args, "follow"));
-	ctl_on_gone(r, follow_gone, f);
-	follow_next(f);
 }
 
 /* ---- abort, doctor, debug ---- */
@@ -528,6 +426,11 @@ static void verb_debug(void *ctx, struct ctl_req *r, json_t *args)
 static void verb_warm(void *ctx, struct ctl_req *r, json_t *args)
 {
 	warm_run(ctx, r, args);
+}
+
+static void verb_log(void *ctx, struct ctl_req *r, json_t *args)
+{
+	log_run(ctx, r, args);
 }
 
 const struct ctl_verb agent_verbs[] = {

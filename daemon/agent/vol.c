@@ -520,9 +520,9 @@ int vol_new(struct agent *ag, const char *source, const char *dir, struct vol **
 	}
 	v->c->settled = on_settled;
 	v->c->settled_ctx = v;
-	if (history_open(ag->io, log, &v->h))
+	if (!ag->no_history && history_open(ag->io, log, &ag->history, &v->h))
 		v->h = NULL;	/* said there; a log is no reason not to serve */
-	else
+	if (v->h)
 		history_set_namer(v->h, name_wanted, v);
 	seqs_load(v);
 	list_add_tail(&ag->vols, &v->link);

@@ -11,8 +11,8 @@
  * Verbs of an agent:
  *   status   {} -> {role, pid, version, uptime_s, mounts: [{id, source, cache, state, proxies: [{id,
  *            addr, state: up | connecting | down, up, error, rtt_ms, shards, rx_bytes, tx_bytes, share}],
- *            cache: {objects, present_bytes, free_bytes}, history: {accepted, dropped, rows}, pending,
- *            map_version}]}; proxies: those of the map once each, the source's before there is one;
+ *            cache: {objects, present_bytes, free_bytes}, history: {enabled, accepted, dropped, drops: {ring,
+ *            lost, queue, write}, rows, segments, bytes, paths}, pending, map_version}]}; proxies: those of the map once each, the source's before there is one;
  *            connecting: no attempt has ended yet; error: of one that is down; rtt_ms: 0 if never known
  *   attach   {source, cache, timeout_ms} -> {cache, volume_id}: prepares the cache directory (creates
  *            root/ and .augur/, stamps the root), dials the proxies and waits a little for the first
@@ -22,8 +22,11 @@
  *            ino: 64 bits in a signed number
  *   warm     {paths: [...], depth} -> progress {files, bytes, total_files, total_bytes, eta_s}*, then
  *            {files, bytes, errors}
- *   log      {limit, follow: bool, mount} -> row {time, session, op, path, off, len, latency_us, pid, comm}*
- *            time: ns of CLOCK_REALTIME; session: 16 hex digits; mount: its id
+ *   log      {limit, follow: bool, mount, path, session, program, kinds: [op, ...], since, until, scanners:
+ *            too | only | not} -> row {id, time, session, op, flags, path, off, len, latency_us, pid, uid, comm, open,
+ *            scanner}*, then {rows, history}
+ *            time, since, until: ns of CLOCK_REALTIME; session: 16 hex digits; mount: its id; path: from the
+ *            volume's root, this object and what is below it
  *   abort    {mount} -> {}                 (the command writes sysfs itself when augurd is down)
  *   doctor   {} -> {checks: [{name, state: ok|warn|fail, detail, fix}]}
  *   debug    {what} -> free form
@@ -52,6 +55,7 @@
 	X(AUGUR_E_NOT_MOUNTED, "the path is not in a mounted augurfs volume", "see the mounts with: augur status") \
 	X(AUGUR_E_MODULE, "the augurfs kernel module is not loaded", "modprobe augurfs") \
 	X(AUGUR_E_SOURCE, "the source is not PROXY[,PROXY...]:/VOLUME", "example: proxy1,proxy2:/home") \
+	X(AUGUR_E_NO_HISTORY, "no access log is kept", "start augurd without --no-history; why a file could not be opened: journalctl -u augurd") \
 	X(AUGUR_E_DAEMON_DOWN, "augurd does not answer", "start it: systemctl start augurd; why it ended: journalctl -u augurd") \
 	X(AUGUR_E_PERMISSION, "only root may do this", "run it as root") \
 	X(AUGUR_E_ANSWER, "the answer of augurd is not understood", "install the same version of augur and augurd, then see the daemon's log") \

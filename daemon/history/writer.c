@@ -1,129 +1,91 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * writer.c - access records into SQLite: gathered on the loop thread, written in one job per
- * batch on the database's thread.  No secondary index (it costs 20 times the insert).
+ * writer.c - access records into segments: gathered on the loop thread, encoded and written in
+ * one job per batch on the database's thread.  No secondary index (it costs 20 times the
+ * insert).
  *
- * Path ids are given out here, from a map in memory that is filled from the table at open; a
- * batch carries the new ids and the names learnt since the last one.  A database that cannot
- * keep up is not waited for: beyond QUEUE_MAX batches records are dropped and counted.
+ * Rows gather in the tail.  When it is full it is written as one segment.  Before that, once a
+ * second, what is new in it is written as a short segment, so that little is lost with the
+ * power; the full one later takes the place of the short ones.  A database that cannot keep up
+ * is not waited for: beyond QUEUE_MAX batches rows are dropped and counted.
  */
 #include "base/log.h"
 #include "history/impl.h"
 
-#define QUEUE_MAX	16
-#define PRUNE_STEP	20000
-
-static const char schema[] =
-	"CREATE TABLE IF NOT EXISTS path(id INTEGER PRIMARY KEY, oid BLOB NOT NULL, parent INTEGER NOT NULL,"
-	" name BLOB) STRICT;"
-	"CREATE TABLE IF NOT EXISTS access(id INTEGER PRIMARY KEY, t INTEGER NOT NULL, session INTEGER NOT NULL,"
-	" open INTEGER NOT NULL, op INTEGER NOT NULL, flags INTEGER NOT NULL, path INTEGER NOT NULL,"
-	" off INTEGER NOT NULL, len INTEGER NOT NULL, lat INTEGER NOT NULL) STRICT;"
-	"CREATE TABLE IF NOT EXISTS who(id INTEGER PRIMARY KEY, session INTEGER NOT NULL, open INTEGER NOT NULL,"
-	" pid INTEGER NOT NULL, uid INTEGER NOT NULL, comm BLOB NOT NULL) STRICT;";
+#define QUEUE_MAX	256			/* batches, 20 MiB: 2.5 s of 100,000 rows a second */
+#define WARN_NS		(60ull * 1000000000)
 
 /* ---- database thread ---- */
 
-static int run(sqlite3_stmt *st)
+/* The short segments that this one takes in. */
+static int db_replace(sqlite3 *sq, s64 first, struct hist_count *c)
 {
-	int rc = sqlite3_step(st);
+	sqlite3_stmt *st = db_stmt(sq, "SELECT ifnull(sum(n), 0), count(*) FROM segment WHERE id >= ?1");
 
+	if (!st)
+		return -EIO;
+	sqlite3_bind_int64(st, 1, first);
+	if (sqlite3_step(st) != SQLITE_ROW)
+		return -EIO;
+	c->rows -= sqlite3_column_int64(st, 0);
+	c->segments -= sqlite3_column_int64(st, 1);
 	sqlite3_reset(st);
-	sqlite3_clear_bindings(st);
-	return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : -EIO;
-}
-
-static int db_paths(sqlite3 *sq, const struct hist_batch *b)
-{
-	int err = 0;
-
-	for (size_t i = 0; i < b->npaths && !err; i++) {
-		const struct hist_path *p = &b->paths[i];
-		sqlite3_stmt *st = db_stmt(sq, "INSERT INTO path VALUES(?1, ?2, ?3, ?4) ON CONFLICT(id) DO UPDATE SET"
-					       " parent = ?3, name = ?4 WHERE ?4 IS NOT NULL");
-
-		if (!st)
-			return -EIO;
-		sqlite3_bind_int64(st, 1, p->id);
-		sqlite3_bind_blob(st, 2, p->oid, AUGUR_OID_LEN, SQLITE_STATIC);
-		sqlite3_bind_int64(st, 3, p->parent);
-		if (p->name)
-			sqlite3_bind_blob(st, 4, p->name, p->len, SQLITE_STATIC);
-		err = run(st);
-	}
-	return err;
-}
-
-static int db_access(sqlite3 *sq, const struct hist_rec *r)
-{
-	const struct augur_event *e = &r->ev;
-	sqlite3_stmt *st = db_stmt(sq, "INSERT INTO access VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)");
-
+	st = db_stmt(sq, "DELETE FROM segment WHERE id >= ?1");
 	if (!st)
 		return -EIO;
-	sqlite3_bind_int64(st, 1, r->id);
-	sqlite3_bind_int64(st, 2, (s64)le64_to_cpu(e->time_ns));
-	sqlite3_bind_int64(st, 3, (s64)le64_to_cpu(e->session_key));
-	sqlite3_bind_int64(st, 4, le32_to_cpu(e->open_id));
-	sqlite3_bind_int64(st, 5, e->op);
-	sqlite3_bind_int64(st, 6, e->flags);
-	sqlite3_bind_int64(st, 7, r->path);
-	sqlite3_bind_int64(st, 8, (s64)le64_to_cpu(e->off));
-	sqlite3_bind_int64(st, 9, (s64)le64_to_cpu(e->len));
-	sqlite3_bind_int64(st, 10, le32_to_cpu(e->latency_us));
-	return run(st);
+	sqlite3_bind_int64(st, 1, first);
+	return db_errno(sqlite3_step(st));
 }
 
-static int db_who(sqlite3 *sq, const struct hist_rec *r)
+static int db_rows(sqlite3 *sq, const struct hist_batch *b, struct hist_count *c)
 {
-	const struct augur_event_who *w = (const void *)&r->ev;
-	sqlite3_stmt *st = db_stmt(sq, "INSERT OR REPLACE INTO who VALUES(?1, ?2, ?3, ?4, ?5, ?6)");
+	CLEANUP_FREE u8 *blob = xmalloc(SEG_BYTES_MAX);
+	u64 t0 = UINT64_MAX, t1 = 0;
+	sqlite3_stmt *st;
+	size_t len;
+	int err = b->replaces ? db_replace(sq, b->first, c) : 0;
 
+	if (err)
+		return err;
+	for (size_t i = 0; i < b->n; i++) {
+		t0 = min(t0, b->rows[i].time_ns);
+		t1 = max(t1, b->rows[i].time_ns);
+	}
+	len = seg_encode(b->rows, b->n, blob);
+	st = db_stmt(sq, "INSERT INTO segment VALUES(?1, ?2, ?3, ?4, ?5)");
 	if (!st)
 		return -EIO;
-	sqlite3_bind_int64(st, 1, r->id);
-	sqlite3_bind_int64(st, 2, (s64)le64_to_cpu(w->session_key));
-	sqlite3_bind_int64(st, 3, le32_to_cpu(w->open_id));
-	sqlite3_bind_int64(st, 4, le32_to_cpu(w->tgid));
-	sqlite3_bind_int64(st, 5, le32_to_cpu(w->uid));
-	sqlite3_bind_blob(st, 6, w->comm, strnlen((const char *)w->comm, sizeof(w->comm)), SQLITE_STATIC);
-	return run(st);
-}
-
-static int db_prune(sqlite3 *sq, s64 newest)
-{
-	static const char *const sql[] = {
-		"DELETE FROM access WHERE id IN (SELECT id FROM access WHERE id <= ?1 ORDER BY id LIMIT ?2)",
-		"DELETE FROM who WHERE id IN (SELECT id FROM who WHERE id <= ?1 ORDER BY id LIMIT ?2)",
-	};
-	int err = 0;
-
-	for (int i = 0; i < 2 && newest > HISTORY_KEEP && !err; i++) {
-		sqlite3_stmt *st = db_stmt(sq, sql[i]);
-
-		if (!st)
-			return -EIO;
-		sqlite3_bind_int64(st, 1, newest - HISTORY_KEEP);
-		sqlite3_bind_int64(st, 2, PRUNE_STEP);
-		err = run(st);
-	}
+	sqlite3_bind_int64(st, 1, b->first);
+	sqlite3_bind_int64(st, 2, b->n);
+	sqlite3_bind_int64(st, 3, (s64)t0);
+	sqlite3_bind_int64(st, 4, (s64)t1);
+	sqlite3_bind_blob(st, 5, blob, len, SQLITE_STATIC);
+	err = db_errno(sqlite3_step(st));
+	sqlite3_reset(st);
+	sqlite3_clear_bindings(st);	/* the blob goes */
+	c->rows += b->n;
+	c->segments++;
 	return err;
 }
 
 static int db_batch(sqlite3 *sq, struct db_job *job)
 {
 	struct hist_batch *b = container_of(job, struct hist_batch, job);
-	int err = db_paths(sq, b);
+	struct hist_count c = b->h->count;
+	int err = b->recount ? retain_count(sq, &c) : 0;
 
-	/* A WHO record has the number of its OPEN, so the two meet without an index. */
-	for (size_t i = 0; i < b->n && !err; i++)
-		err = b->recs[i].ev.op == AUGUR_EV_WHO ? db_who(sq, &b->recs[i]) : db_access(sq, &b->recs[i]);
+	if (!err)
+		err = dict_write(sq, b);
 	if (!err && b->n)
-		err = db_prune(sq, b->recs[b->n - 1].id);
+		err = db_rows(sq, b, &c);
+	if (!err)
+		err = retain_step(sq, &b->h->lim, b->now_ns, b->crowded, &c);
+	if (!err)
+		b->h->count = b->count = c;
 	return err;
 }
 
-/* ---- loop thread ---- */
+/* ---- loop thread: batches on their way ---- */
 
 static void batch_free(struct db_job *job)
 {
@@ -132,7 +94,48 @@ static void batch_free(struct db_job *job)
 	for (size_t i = 0; i < b->npaths; i++)
 		free(b->paths[i].name);
 	free(b->paths);
+	free(b->gone);
 	free(b);
+}
+
+static struct hist_batch *batch_new(struct history *h, s64 first, size_t rows)
+{
+	struct hist_batch *b = xmalloc(sizeof(*b) + rows * sizeof(b->rows[0]));
+
+	memset(b, 0, sizeof(*b));
+	b->h = h;
+	b->file = h->file;
+	b->first = first;
+	return b;
+}
+
+static void batch_done(struct db_job *job, int res);
+
+static void queue(struct history *h, struct hist_batch *b)
+{
+	dict_take(h, b);
+	dict_sweep(h, b);
+	b->recount = h->recount;
+	h->recount = false;
+	b->crowded = h->known.live > HIST_PATHS_MAX;
+	b->now_ns = h->io->ops->real_ns(h->io);
+	b->job.fn = db_batch;
+	b->job.done = batch_done;
+	b->job.free_fn = batch_free;
+	h->queued++;
+	db_queue(h->db, &b->job);
+}
+
+static void warn_write(struct history *h, const struct hist_batch *b, int err)
+{
+	u64 now = io_now(h->io);
+
+	if (h->warned_ns && now < h->warned_ns + WARN_NS)
+		return;
+	h->warned_ns = now;
+	log_warn("event=history_write db=%s error=\"%s\" dropped=%llu dropped_in_all=%llu effect=\"accesses are not recorded\" hint=\"%s\"",
+		 h->path, strerror(-err), (unsigned long long)b->records, (unsigned long long)history_dropped(&h->st),
+		 err == -ENOSPC ? "make room on the cache's filesystem" : "see augur log, section FILES");
 }
 
 static void batch_done(struct db_job *job, int res)
@@ -141,220 +144,198 @@ static void batch_done(struct db_job *job, int res)
 	struct history *h = b->h;
 
 	h->queued--;
-	if (res) {
-		h->st.dropped += b->n;
-		log_warn("event=history_write error=\"%s\" dropped=%zu", strerror(-res), b->n);
+	if (b->file != h->file) {	/* went aside with the file it was for */
+		h->st.dropped_write += b->records;
+	} else if (res) {
+		h->st.dropped_write += b->records;
+		h->recount = true;
+		dict_untake(h, b);
+		warn_write(h, b, res);
 	} else {
-		h->st.accepted += b->n;
-		h->st.rows += b->n;
+		h->st.accepted += b->records;
+		store_counted(h, &b->count);
+		if ((b->count.more || dict_sweep_due(h)) && !h->closing)
+			history_retain(h);
 	}
 	batch_free(job);
+	store_judge(h, res);
+}
+
+/* The rows of the tail that are not queued yet, as a batch. */
+static struct hist_batch *tail_take(struct history *h)
+{
+	struct hist_batch *b = h->tail;
+	size_t n = b ? b->n - h->written : 0;
+
+	if (b && b->n == SEG_ROWS_MAX) {
+		h->tail = NULL;
+		b->replaces = h->written;
+		h->written = 0;
+	} else {
+		b = batch_new(h, n ? h->tail->first + (s64)h->written : 0, n);
+		if (n)
+			memcpy(b->rows, h->tail->rows + h->written, n * sizeof(b->rows[0]));
+		b->n = n;
+		h->written += n;
+	}
+	b->records = h->fresh;
+	h->fresh = 0;
+	return b;
+}
+
+/* What is gathered of rows is lost; the names wait: their numbers have been given out. */
+static void tail_drop(struct history *h, u64 *counter)
+{
+	*counter += h->fresh;
+	h->fresh = 0;
+	h->written = 0;
+	free(h->tail);			/* what of it is written stays so */
+	h->tail = NULL;
 }
 
 void history_flush(struct history *h)
 {
-	struct hist_batch *b = h->batch;
+	bool full = h->tail && h->tail->n == SEG_ROWS_MAX;
 
-	h->batch = NULL;
-	if (!b)
-		return;
-	if (h->queued >= QUEUE_MAX && !h->closing) {
-		h->st.dropped += b->n;
-		b->n = 0;	/* names are kept: their ids have been given out */
+	if (!h->db)
+		tail_drop(h, &h->st.dropped_write);
+	else if (h->queued < QUEUE_MAX || h->closing) {
+		if (full || h->nnews || (h->tail && h->tail->n > h->written))
+			queue(h, tail_take(h));
+	} else if (full) {
+		tail_drop(h, &h->st.dropped_queue);
 	}
-	h->queued++;
-	b->job.fn = db_batch;
-	b->job.done = batch_done;
-	b->job.free_fn = batch_free;
-	db_queue(h->db, &b->job);
 }
 
 static void flush_due(struct io_op *op, int res)
 {
 	struct history *h = container_of(op, struct history, flush_op);
 
-	if (!h->closing)
-		history_flush(h);
+	if (h->closing)
+		return;
+	history_flush(h);
+	if (h->fresh || (h->nnews && h->db))	/* the queue was full */
+		h->io->ops->timer(h->io, op, io_now(h->io) + HISTORY_FLUSH_NS);
 }
 
-static struct hist_batch *batch_get(struct history *h)
+void history_retain(struct history *h)
 {
-	struct hist_batch *b = h->batch;
+	if (!h->queued)
+		queue(h, batch_new(h, 0, 0));
+}
 
-	if (b)
-		return b;
-	h->batch = b = xmalloc(sizeof(*b));
-	memset(b, 0, offsetof(struct hist_batch, recs));
-	b->h = h;
+static struct seg_row *new_row(struct history *h)
+{
+	if (h->tail && h->tail->n == SEG_ROWS_MAX)
+		history_flush(h);
+	if (!h->tail)
+		h->tail = batch_new(h, h->last_id + 1, SEG_ROWS_MAX);
 	if (!h->flush_op.busy) {
 		h->flush_op.done = flush_due;
 		h->io->ops->timer(h->io, &h->flush_op, io_now(h->io) + HISTORY_FLUSH_NS);
 	}
-	return b;
+	h->last_id++;
+	return &h->tail->rows[h->tail->n++];
 }
 
-static struct hist_path *batch_path(struct history *h, const struct hist_known *k)
-{
-	struct hist_batch *b = batch_get(h);
-	struct hist_path *p;
+/* ---- loop thread: records ---- */
 
-	if (b->npaths == b->paths_cap) {
-		b->paths_cap = b->paths_cap ? b->paths_cap * 2 : 64;
-		b->paths = xrealloc(b->paths, b->paths_cap * sizeof(*b->paths));
+static struct hist_open *open_slot(struct history *h, u32 open_id)
+{
+	return &h->opens[open_id % HIST_OPENS];
+}
+
+/* Who: the record after an OPEN, or after a READDIR, of the same CPU. */
+static void add_who(struct history *h, u32 slot, const struct augur_event_who *w)
+{
+	struct hist_batch *b = h->tail;
+	s64 i = b ? h->last_row[slot] - b->first : -1;
+	struct seg_row *r = i >= 0 && i < (s64)b->n ? &b->rows[i] : NULL;
+	struct hist_open *o;
+
+	h->last_row[slot] = 0;
+	if (!r || r->open_id != le32_to_cpu(w->open_id) || r->session != le64_to_cpu(w->session_key)) {
+		h->st.dropped_write++;
+		return;
 	}
-	p = &b->paths[b->npaths++];
-	memset(p, 0, sizeof(*p));
-	memcpy(p->oid, k->oid, AUGUR_OID_LEN);
-	p->id = k->id;
-	return p;
+	h->fresh++;
+	r->pid = le32_to_cpu(w->tgid);
+	r->uid = le32_to_cpu(w->uid);
+	memcpy(r->comm, w->comm, strnlen((const char *)w->comm, SEG_COMM));
+	if (!r->open_id)
+		return;
+	o = open_slot(h, r->open_id);
+	o->open_id = r->open_id;
+	o->session = r->session;
+	o->pid = r->pid;
+	o->uid = r->uid;
+	memcpy(o->comm, r->comm, SEG_COMM);
 }
 
-static s64 path_id(struct history *h, const u8 *oid)
+static void add_row(struct history *h, u32 slot, const struct augur_event *e)
 {
-	static const u8 none[AUGUR_OID_LEN];
-	struct hist_known *k = map_get(&h->known, oid);
+	struct hist_known *k = dict_get(h, e->oid);
+	const struct hist_open *o;
+	struct seg_row *r;
 
 	if (k)
-		return k->id;
-	if (!memcmp(oid, none, AUGUR_OID_LEN))
-		return 0;
-	k = xcalloc(1, sizeof(*k));
-	memcpy(k->oid, oid, AUGUR_OID_LEN);
-	k->id = ++h->last_path;
-	map_put(&h->known, k);
-	batch_path(h, k);
-	if (h->namer)
-		h->namer(h->namer_ctx, oid);
-	return k->id;
-}
-
-void history_name(struct history *h, const u8 *oid, const u8 *parent, const char *name, size_t len)
-{
-	struct hist_known *k = map_get(&h->known, oid);
-	struct hist_path *p;
-	s64 up;
-
-	if (!k || k->named)
+		k->last = h->last_id + 1;	/* before a batch is made, which sweeps */
+	r = new_row(h);
+	h->fresh++;
+	memset(r, 0, sizeof(*r));
+	r->time_ns = le64_to_cpu(e->time_ns);
+	r->session = le64_to_cpu(e->session_key);
+	r->off = le64_to_cpu(e->off);
+	r->len = le64_to_cpu(e->len);
+	r->open_id = le32_to_cpu(e->open_id);
+	r->latency_us = le32_to_cpu(e->latency_us);
+	r->op = e->op;
+	r->flags = e->flags;
+	r->path = k ? k->id : 0;
+	h->last_row[slot] = e->op == AUGUR_EV_OPEN || e->op == AUGUR_EV_READDIR ? h->last_id : 0;
+	o = open_slot(h, r->open_id);
+	if (e->op == AUGUR_EV_OPEN || !r->open_id || o->open_id != r->open_id || o->session != r->session)
 		return;
-	k->named = true;
-	/* The root is its own parent. */
-	up = memcmp(oid, parent, AUGUR_OID_LEN) ? path_id(h, parent) : 0;
-	p = batch_path(h, k);
-	p->parent = up;
-	p->name = xmemdup(len ? name : "", len ? len : 1);
-	p->len = len;
+	r->pid = o->pid;
+	r->uid = o->uid;
+	memcpy(r->comm, o->comm, SEG_COMM);
 }
 
-void history_set_namer(struct history *h, void (*fn)(void *ctx, const u8 *oid), void *ctx)
+/* What the module says of its ring, and what the numbers say of the way here. */
+static void add_losses(struct history *h, u32 slot, u64 seq, u64 dropped, size_t n)
 {
-	h->namer = fn;
-	h->namer_ctx = ctx;
+	if (seq < h->next_seq[slot])
+		h->cpu_dropped[slot] = 0;	/* another mount */
+	else if (h->next_seq[slot])
+		h->st.dropped_lost += seq - h->next_seq[slot];
+	h->next_seq[slot] = seq + n;
+	if (dropped > h->cpu_dropped[slot])
+		h->st.dropped_ring += dropped - h->cpu_dropped[slot];
+	h->cpu_dropped[slot] = dropped;
 }
 
 void history_add(struct history *h, u32 cpu, u64 seq, u64 dropped, const struct augur_event *ev, size_t n)
 {
 	u32 slot = cpu % HIST_CPUS;
 
-	if (dropped > h->cpu_dropped[slot])
-		h->st.dropped += dropped - h->cpu_dropped[slot];
-	h->cpu_dropped[slot] = dropped;
+	add_losses(h, slot, seq, dropped, n);
 	for (size_t i = 0; i < n; i++) {
-		s64 path = ev[i].op == AUGUR_EV_WHO ? 0 : path_id(h, ev[i].oid);
-		struct hist_batch *b = batch_get(h);
-		struct hist_rec *r = &b->recs[b->n++];
-
-		r->ev = ev[i];
-		r->path = path;
-		r->id = ev[i].op == AUGUR_EV_WHO ? h->last_open[slot] : ++h->last_id;
-		if (ev[i].op == AUGUR_EV_OPEN)
-			h->last_open[slot] = r->id;
-		if (b->n == HISTORY_BATCH)
-			history_flush(h);
+		if (ev[i].op == AUGUR_EV_WHO)
+			add_who(h, slot, (const void *)&ev[i]);
+		else if (ev[i].op && ev[i].op <= SEG_OP_MAX)
+			add_row(h, slot, &ev[i]);
+		else
+			h->st.dropped_write++;
 	}
 }
 
 void history_stats(const struct history *h, struct history_stats *st)
 {
 	*st = h->st;
+	st->paths = h->known.live;
 }
 
-/* ---- open, close ---- */
-
-struct open_job { struct db_job job; struct history *h; };
-
-static int db_start(sqlite3 *sq, struct db_job *job)
+u64 history_dropped(const struct history_stats *st)
 {
-	struct history *h = container_of(job, struct open_job, job)->h;
-	sqlite3_stmt *st = db_stmt(sq, "SELECT id, oid, name IS NOT NULL FROM path");
-
-	if (!st)
-		return -EIO;
-	while (sqlite3_step(st) == SQLITE_ROW) {
-		struct hist_known *k;
-
-		if (sqlite3_column_bytes(st, 1) != AUGUR_OID_LEN)
-			continue;
-		k = xcalloc(1, sizeof(*k));
-		k->id = sqlite3_column_int64(st, 0);
-		memcpy(k->oid, sqlite3_column_blob(st, 1), AUGUR_OID_LEN);
-		k->named = sqlite3_column_int(st, 2);
-		h->last_path = max(h->last_path, k->id);
-		free(map_put(&h->known, k));
-	}
-	sqlite3_reset(st);
-	st = db_stmt(sq, "SELECT ifnull(max(id), 0), ifnull(max(id) - min(id) + 1, 0) FROM access");
-	if (!st)
-		return -EIO;
-	if (sqlite3_step(st) == SQLITE_ROW) {
-		h->last_id = sqlite3_column_int64(st, 0);
-		h->st.rows = sqlite3_column_int64(st, 1);
-	}
-	sqlite3_reset(st);
-	return 0;
-}
-
-int history_open(struct io *io, const char *path, struct history **out)
-{
-	struct history *h = xcalloc(1, sizeof(*h));
-	struct open_job oj = { .job.fn = db_start, .h = h };
-	int err;
-
-	h->io = io;
-	map_init(&h->known, offsetof(struct hist_known, oid), AUGUR_OID_LEN);
-	err = db_open(io, path, DB_NORMAL, schema, 1, &h->db);
-	if (err) {
-		log_warn("event=history_open path=%s error=\"%s\" effect=\"no access log\"", path, strerror(-err));
-		map_free(&h->known);
-		free(h);
-		return err;
-	}
-	err = db_call(h->db, &oj.job);
-	if (err)
-		log_warn("event=history_read path=%s error=\"%s\"", path, strerror(-err));
-	*out = h;
-	return 0;
-}
-
-static void close_last(struct io_op *op, int res)
-{
-	struct history *h = container_of(op, struct history, close_op);
-	struct hist_known *k;
-	size_t it = 0;
-
-	while ((k = map_next(&h->known, &it)))
-		free(k);
-	map_free(&h->known);
-	free(h);
-}
-
-void history_close(struct history *h)
-{
-	h->closing = true;
-	history_flush(h);
-	db_close(h->db);
-	if (h->flush_op.busy)
-		h->io->ops->cancel(h->io, &h->flush_op);
-	/* The cancelled timer comes back before this one. */
-	h->close_op.done = close_last;
-	h->io->ops->timer(h->io, &h->close_op, io_now(h->io) + 1000000);
+	return st->dropped_ring + st->dropped_lost + st->dropped_queue + st->dropped_write;
 }

@@ -138,6 +138,22 @@ static void print_proxies(json_t *dm)
 	table_print(t, stdout);
 }
 
+static void print_history(json_t *h)
+{
+	json_t *d = json_object_get(h, "drops");
+
+	if (!json_bool(h, "enabled", true)) {
+		puts(" history   none is kept");
+		return;
+	}
+	printf(" history   %lld rows, %lld accepted, %lld dropped", json_int(h, "rows", 0),
+	       json_int(h, "accepted", 0), json_int(h, "dropped", 0));
+	if (json_int(h, "dropped", 0) && d)
+		printf(" (module's ring %lld, on the way %lld, queue %lld, file %lld)", json_int(d, "ring", 0),
+		       json_int(d, "lost", 0), json_int(d, "queue", 0), json_int(d, "write", 0));
+	putchar('\n');
+}
+
 static void print_daemon(json_t *ans, json_t *dm)
 {
 	json_t *c = json_object_get(dm, "cache"), *h = json_object_get(dm, "history");
@@ -147,8 +163,7 @@ static void print_daemon(json_t *ans, json_t *dm)
 		       human_bytes((unsigned long long)json_int(c, "present_bytes", 0)),
 		       json_int(c, "objects", 0), human_bytes((unsigned long long)json_int(c, "free_bytes", 0)));
 	if (json_is_object(h))
-		printf(" history   %lld rows, %lld accepted, %lld dropped\n", json_int(h, "rows", 0),
-		       json_int(h, "accepted", 0), json_int(h, "dropped", 0));
+		print_history(h);
 	if (dm)
 		printf(" requests  %lld pending; map version %lld\n", json_int(dm, "pending", 0),
 		       json_int(dm, "map_version", 0));
