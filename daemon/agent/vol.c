@@ -440,6 +440,16 @@ static void seqs_load(struct vol *v)
 		v->leases[i].seq = s[i].seq;
 }
 
+/* After a power cut the tree is compared with the index first: until then nothing is asked, so nothing answered. */
+static void checked(void *arg, int err)
+{
+	struct vol *v = arg;
+
+	if (!v->dead && !err)
+		peers_start(v);
+	vol_put(v);
+}
+
 /* ---- names for the access log ---- */
 
 struct name_load { struct vol *v; u8 oid[AUGUR_OID_LEN]; };
@@ -527,7 +537,10 @@ int vol_new(struct agent *ag, const char *source, const char *dir, struct vol **
 	seqs_load(v);
 	list_add_tail(&ag->vols, &v->link);
 	log_info("event=attached cache=%s source=%s stamped=%d", dir, source, v->c->stamped);
-	peers_start(v);
+	if (v->c->unclean)
+		cache_check(v->c, checked, vol_get(v));
+	else
+		peers_start(v);
 	*out = v;
 	return 0;
 }

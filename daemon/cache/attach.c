@@ -84,7 +84,7 @@ static int identity_of(struct cache *c, struct identity *id)
 	return err ? err : fh_of(c->root_fd, "", &id->root);
 }
 
-static void boot_id(char buf[40])
+void cache_boot_id(char buf[40])
 {
 	CLEANUP_CLOSE int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? 0 : read(fd, buf, 36);
@@ -243,10 +243,10 @@ static int check_identity(struct cache *c, enum cache_fault *fault)
 	len = 1;
 	if (index_meta_get(c, "clean", &clean, &len))
 		clean = 0;
-	boot_id(boot);
+	cache_boot_id(boot);
 	c->unclean = !clean && strcmp(boot, old_boot);
 	if (c->unclean)
-		log_notice("event=unclean_stop cache=%s effect=\"unsettled bytes are fetched again\"", c->dir);
+		log_notice("event=unclean_stop cache=%s effect=\"the tree is compared with the index, unsettled bytes are fetched again\"", c->dir);
 	return 0;
 }
 
@@ -257,10 +257,11 @@ static int mark_in_use(struct cache *c, enum cache_fault *fault)
 	u8 clean = 0;
 	int err = identity_of(c, &now);
 
-	boot_id(boot);
+	cache_boot_id(boot);
 	if (!err)
 		err = index_meta_put(c, "identity", &now, sizeof(now));
-	if (!err)
+	/* After a power cut the boot is noted when the tree has been compared (check.c). */
+	if (!err && !c->unclean)
 		err = index_meta_put(c, "boot_id", boot, strlen(boot));
 	if (!err)
 		err = index_meta_put(c, "clean", &clean, 1);
@@ -406,13 +407,33 @@ static void close_last(struct io_op *op, int res)
 	free(cl);
 }
 
+static int close_sync(void *arg)
+{
+	struct cache *c = arg;
+
+	return syncfs(c->top_fd) ? -errno : 0;
+}
+
+static void close_synced(struct io_op *op, int res)
+{
+	struct closing *cl = container_of(op, struct closing, tick);
+
+	cache_worked(cl->c);
+	close_now(cl->c, !res && !cl->c->unclean);
+	cl->tick.done = close_last;
+	cl->c->io->ops->timer(cl->c->io, &cl->tick, io_now(cl->c->io) + 1000000);
+}
+
+/*
+ * A clean end is believed: its marks and switched names have to be durable before the word that
+ * says so, which goes another way to the disk.
+ */
 static void close_settled(void *arg)
 {
 	struct closing *cl = arg;
 
-	close_now(cl->c, true);
-	cl->tick.done = close_last;
-	cl->c->io->ops->timer(cl->c->io, &cl->tick, io_now(cl->c->io) + 1000000);
+	cl->tick.done = close_synced;
+	cache_work(cl->c, &cl->tick, close_sync, cl->c);
 }
 
 void cache_close(struct cache *c, void (*done)(void *arg), void *arg)

@@ -70,7 +70,7 @@ struct cache {
 	char		volume[64];
 	u8		volume_id[16];
 	bool		stamped;	/* belongs to volume_id; root has a record */
-	bool		unclean;	/* the last user of it did not close it and the machine restarted */
+	bool		unclean;	/* the last user did not close it and the machine restarted: not checked yet */
 	u8		root_oid[AUGUR_OID_LEN];
 	bool		noatime_each;	/* inodes do not get NOATIME from their directory */
 	unsigned int	chunk_shift;
@@ -112,6 +112,12 @@ enum cache_fault { CACHE_F_MISSING, CACHE_F_FS, CACHE_F_READONLY, CACHE_F_BUSY, 
 int cache_attach(struct io *io, const char *dir, struct cache **out, enum cache_fault *fault);
 /* Binds it to a volume and gives root/ its record; -EXDEV: it belongs to another volume. */
 int cache_stamp(struct cache *c, const char *volume, const u8 id[16], const struct wire_entry *root);
+/*
+ * After an unclean end, before anything is asked or served: what of the tree is not what its row
+ * says is marked, and no sequence number is believed.  done(arg, err) on the loop; an error: the
+ * cache cannot be used.
+ */
+void cache_check(struct cache *c, void (*done)(void *arg, int err), void *arg);
 /* Final settle, then closes; done(arg) when over.  With done NULL: without the settle, at once. */
 void cache_close(struct cache *c, void (*done)(void *arg), void *arg);
 void cache_space(const struct cache *c, u64 *free_bytes, u64 *used_bytes);

@@ -358,6 +358,15 @@ static int db_meta_put(sqlite3 *sq, struct db_job *job)
 	return db_run(st);
 }
 
+int index_meta_checked(sqlite3 *sq, const char *boot)
+{
+	struct meta_job j = { .key = "boot_id", .in = boot, .len = strlen(boot) };
+	sqlite3_stmt *st = db_stmt(sq, "DELETE FROM seq");
+	int err = st ? db_run(st) : -EIO;
+
+	return err ? err : db_meta_put(sq, &j.job);
+}
+
 int index_meta_get(struct cache *c, const char *key, void *buf, size_t *len)
 {
 	struct meta_job j = { .job.fn = db_meta_get, .key = key, .out = buf, .len = *len };
