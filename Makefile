@@ -33,7 +33,7 @@ UNIT_SRC := $(wildcard tests/unit/test_*.c)
 UNIT := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/asan/unit/%)
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
-.PHONY: help all module daemon tools check check-unit check-vm check-long demo bench style install dkms-install clean setup unit asan fuzz sim
+.PHONY: help all module daemon tools check check-unit check-vm check-long demo bench style install dkms-install clean setup unit asan fuzz sim powercut
 
 help: ## print these targets
 	@echo "augurfs $(VERSION): make TARGET [KVER=version] [BUILD=folder]"
@@ -170,6 +170,11 @@ $(BUILD)/sim/sim: $(call objects,sim/obj,$(SIM_SRC) $(SIM_LIB)) $(BUILD)/sources
 	$(call link,$(CFLAGS) $(SIM_LD),$(PKG_LIBS))
 $(BUILD)/sim-asan/sim: $(call objects,sim-asan/obj,$(SIM_SRC) $(SIM_LIB)) $(BUILD)/sources
 	$(call link,$(ASAN) $(SIM_LD),$(PKG_LIBS))
+
+# What a disk holds after the power went (tests/powercut/run): images are read by libext2fs.
+powercut: $(BUILD)/powercut/powercut ## the reader of images of cut disks (libext2fs-dev), in build/powercut/
+$(BUILD)/powercut/powercut: $(call objects,obj,$(wildcard tests/powercut/*.c)) $(BUILD)/obj/libaugurd.a
+	$(call link,$(CFLAGS),-lext2fs -lcom_err $(PKG_LIBS))
 
 # One program a target; run it on its seeds: build/fuzz/fuzz_wire -max_total_time=60 build/fuzz/corpus tests/fuzz/corpus/wire
 FUZZFLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined

@@ -2,6 +2,7 @@
 # line: power cuts during fill, eviction and version switch: >= 1,000 points, no false claim, no name lost
 # bug: build switch AUGUR_SEED_NO_SYNC
 [ -x tests/powercut/run ] || { figure "tests/powercut: built" no = yes; exit 0; }
+[ -z "$BUG" ] || seeded AUGUR_SEED_NO_SYNC
 build_all
 tests/powercut/run --points 1000 --json > "$build/powercut.json" || :
 figure "points" "$(jq .points "$build/powercut.json")" '>=' 1000
