@@ -106,7 +106,12 @@ static void job_run(struct dir_job *dj)
 	stub_job_run(dj->j);
 }
 
-static void twin_loaded(void *arg, struct cobj *o)
+static bool has_twins(const struct wire_attr *a)
+{
+	return a->nlink > 1 && !S_ISDIR(a->mode);
+}
+
+static void twin_marked(void *arg)
 {
 	struct dir_job *dj = arg;
 
@@ -114,10 +119,40 @@ static void twin_loaded(void *arg, struct cobj *o)
 		job_run(dj);
 }
 
+/*
+ * An answer may show a new version of an object before its owner has told of the change, and by
+ * a name that was not here before.  The inode at its other names is of the old version: marked
+ * and told before another one is made, as the notice that comes will be no news (change.c).
+ */
+static void twins_mark(struct dir_job *dj)
+{
+	struct vol *v = dj->d->v;
+
+	dj->loading = 1;
+	for (u32 i = 0; i < dj->j->n; i++) {
+		const struct wire_attr *a = &dj->j->ents[i].attr;
+		struct cobj *o = has_twins(a) ? cobj_peek(v->c, a->oid) : NULL;
+
+		if (!o || (o->flags & COBJ_STALE) || (o->version == a->version && o->tag == a->tag))
+			continue;
+		dj->loading++;
+		change_apply(v, AUGUR_INVAL_DATA, a->oid, NULL, NULL, 0, twin_marked, dj);
+	}
+	twin_marked(dj);
+}
+
+static void twin_loaded(void *arg, struct cobj *o)
+{
+	struct dir_job *dj = arg;
+
+	if (!--dj->loading)
+		twins_mark(dj);
+}
+
 static bool has_links(const struct dir_job *dj)
 {
 	for (u32 i = 0; i < dj->j->n; i++)
-		if (dj->j->ents[i].attr.nlink > 1 && !S_ISDIR(dj->j->ents[i].attr.mode))
+		if (has_twins(&dj->j->ents[i].attr))
 			return true;
 	return false;
 }
@@ -143,7 +178,7 @@ static void job_start(struct dir_job *dj)
 	for (u32 i = 0; i < dj->j->n; i++) {
 		const struct wire_attr *a = &dj->j->ents[i].attr;
 
-		if (a->nlink < 2 || S_ISDIR(a->mode) || cobj_peek(c, a->oid))
+		if (!has_twins(a) || cobj_peek(c, a->oid))
 			continue;
 		dj->loading++;
 		cobj_load(c, a->oid, twin_loaded, dj);

@@ -327,6 +327,39 @@ static void hard_links_meet(void **state)
 	assert_int_equal(a.rec.nlink, 2);
 }
 
+/*
+ * An answer shows another version by a name that is new here, and nobody has told of the change:
+ * the inode at the other name is marked, the kernel is told.
+ */
+static void another_version_by_another_name(void **state)
+{
+	unsigned int n;
+	struct seen a, b;
+
+	assert_int_equal(mkdir(at("origin/late"), 0755), 0);
+	assert_int_equal(link(at("origin/d0/f3"), at("origin/late/other")), 0);
+	assert_true(until(5000, !look("d0/f3", &a) && (a.rec.flags & AUGUR_REC_STALE)));
+	usleep(50000);
+	assert_int_equal(lookup("d0", "f3"), 0);
+	assert_int_equal(lookup("", "late"), 0);
+	assert_int_equal(look("d0/f3", &a), 0);
+	assert_false(a.rec.flags & AUGUR_REC_STALE);
+	cobj_peek(v->c, a.oid)->tag++;
+	n = fake.invals[AUGUR_INVAL_DATA];
+	assert_int_equal(populate("late"), 0);
+	assert_int_equal(look("late/other", &b), 0);
+	assert_memory_equal(a.oid, b.oid, AUGUR_OID_LEN);
+	assert_int_not_equal(a.st.st_ino, b.st.st_ino);
+	assert_false(b.rec.flags & AUGUR_REC_STALE);
+	assert_int_equal(look("d0/f3", &a), 0);
+	assert_true(a.rec.flags & AUGUR_REC_STALE);
+	assert_int_equal(fake.invals[AUGUR_INVAL_DATA], n + 1);
+	/* Its other name gets the same inode, when it is asked for. */
+	assert_int_equal(lookup("d0", "f3"), 0);
+	assert_int_equal(look("d0/f3", &a), 0);
+	assert_int_equal(a.st.st_ino, b.st.st_ino);
+}
+
 static void bytes_arrive(void **state)
 {
 	struct seen s;
@@ -739,7 +772,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_arrive), cmocka_unit_test(a_big_directory), cmocka_unit_test(hard_links_meet),
-		cmocka_unit_test(bytes_arrive), cmocka_unit_test(small_files_come_along),
+		cmocka_unit_test(another_version_by_another_name), cmocka_unit_test(bytes_arrive), cmocka_unit_test(small_files_come_along),
 		cmocka_unit_test(a_reader_of_everything), cmocka_unit_test(a_large_file_in_order),
 		cmocka_unit_test(a_large_file_in_no_order), cmocka_unit_test(claims_settle), cmocka_unit_test(leases_are_had),
 		cmocka_unit_test(changes_are_told), cmocka_unit_test(names_go_and_change),
