@@ -8,7 +8,7 @@
  *   upper inode i_rwsem -> [a wait for the daemon is allowed up to here] ->
  *   lower sb_writers -> lower dir i_rwsem -> lower inode i_rwsem ->
  *   leaf spinlocks: the listings' lock -> augur_inode.lock -> augur_sb.req_lock or
- *   augur_sb.unsettled_lock; lease_lock alone.
+ *   augur_sb.unsettled_lock; lease_lock alone; neg_lock -> d_lock.
  * No upcall while holding anything of the lower filesystem or the mmap lock.
  * A netlink handler (doit) never waits and never takes an i_rwsem of the upper tree,
  * except SWITCH and REMOVE, which take the *lower* directory's lock only.
@@ -44,7 +44,7 @@
 	X(upcalls_timeout) X(upcalls_killed) X(upcalls_error) X(upcalls_resent) \
 	X(fetch_wait_us)						\
 	X(opens) X(reads) X(read_bytes) X(miss_bytes) X(faults_absent)	\
-	X(lookups) X(lookups_negative) X(readdirs) X(listings_built)	\
+	X(lookups) X(lookups_negative) X(negatives_dropped) X(readdirs) X(listings_built)	\
 	X(grants) X(grant_bytes) X(fills_unasked_bytes)			\
 	X(opens_unleased) X(opens_offline)				\
 	X(invals) X(switches)						\
@@ -114,6 +114,11 @@ struct augur_sb {
 	struct delayed_work	event_work;
 	struct augur_session	*event_session;	/* under req_lock */
 
+	/* dir.c: the negative names in memory, oldest dropped for a new one */
+	spinlock_t		neg_lock;
+	struct dentry		**neg_ring;	/* neg_max entries, vmalloc */
+	u32			neg_next;
+
 	atomic_t		open_ids;
 	/* sysfs.c, debugfs.c */
 	struct mutex		notify_lock;	/* leaf: sysfs_gone, and notifying */
@@ -181,7 +186,8 @@ struct augur_file {
 /*
  * dentry->d_time is augur_name_gen() of the parent when the name was last looked up.
  * dentry->d_fsdata of a positive dentry: a reference to the lower dentry, until d_release.
- * Of a negative one: twice the jiffies of the lookup, plus AUGUR_NEG; no reference.
+ * Of a negative one: the jiffies of the lookup (upper half), twice its place in neg_ring, plus
+ * AUGUR_NEG; no reference.
  */
 #define AUGUR_NEG	1UL
 
@@ -251,6 +257,8 @@ extern const struct inode_operations augur_file_iops, augur_sxid_iops, augur_sym
 struct dentry *augur_lookup(struct inode *dir, struct dentry *dentry, unsigned int flags);
 extern const struct file_operations augur_dir_fops;
 extern const struct dentry_operations augur_dentry_ops;
+int augur_negatives_init(struct augur_sb *asb);
+void augur_negatives_exit(struct augur_sb *asb);	/* no dentry is left */
 void augur_dir_changed(struct inode *dir);	/* raise dir_gen, drop the listing; any context */
 void augur_listing_free(struct inode *dir);	/* evict_inode */
 /* Cached listings in KiB, and dropping of about so many, oldest first: main.c's shrinker. */

@@ -8,7 +8,8 @@
  * looked at again.  So a cached name is good as long as nothing was said about its parent:
  * d_time holds augur_name_gen() of when it was looked up, and a path walk compares two
  * numbers.  When they differ, a positive name is compared with the lower directory.  A
- * negative one is believed for neg_ttl_ms, or as long as the lease of its directory holds.
+ * negative one is believed for neg_ttl_ms, or as long as the lease of its directory holds; of
+ * a mount no more than neg_max are kept.
  *
  * The upper directory's i_rwsem may be held across an upcall.  The listings are in
  * listing.c.
@@ -23,10 +24,10 @@
 static bool negative_holds(struct inode *dir, const struct dentry *dentry)
 {
 	struct augur_sb *asb = AUGUR_SB(dir->i_sb);
-	unsigned long born = (unsigned long)READ_ONCE(dentry->d_fsdata) - AUGUR_NEG;
-	unsigned long age = jiffies * 2 - born;
+	u32 born = (unsigned long)READ_ONCE(dentry->d_fsdata) >> 32;
+	u32 age = (u32)get_jiffies_64() - born;	/* no ttl takes a hundredth of 32 bits */
 
-	return age < msecs_to_jiffies(augur_opt(asb, neg_ttl_ms)) * 2 ||
+	return age < msecs_to_jiffies(augur_opt(asb, neg_ttl_ms)) ||
 	       augur_lease_holds(asb, READ_ONCE(AUGUR_I(dir)->pu));
 }
 
@@ -98,9 +99,64 @@ static int AUGUR_D_REVALIDATE(augur_d_revalidate, dentry, flags)
 	return good;
 }
 
+/* -------- the ring of negative names -------- */
+
+static_assert(sizeof(unsigned long) == sizeof(u64), "d_fsdata holds a time and a place");
+
+int augur_negatives_init(struct augur_sb *asb)
+{
+	spin_lock_init(&asb->neg_lock);
+	asb->neg_ring = kvcalloc(augur_opt(asb, neg_max), sizeof(*asb->neg_ring), GFP_KERNEL);
+	return asb->neg_ring ? 0 : -ENOMEM;
+}
+
+void augur_negatives_exit(struct augur_sb *asb)
+{
+	kvfree(asb->neg_ring);
+	asb->neg_ring = NULL;
+}
+
+/*
+ * Takes the next place; who had it is looked up again by whoever wants it.  An entry leaves the
+ * ring before its memory goes, so under the lock it may be looked at, dying or not.
+ */
+static void negative_add(struct augur_sb *asb, struct dentry *dentry)
+{
+	u64 now = get_jiffies_64();
+	struct dentry *old;
+	u32 place;
+
+	spin_lock(&asb->neg_lock);
+	place = asb->neg_next++ & (augur_opt(asb, neg_max) - 1);
+	old = asb->neg_ring[place];
+	if (old && !lockref_get_not_dead(&old->d_lockref))
+		old = NULL;
+	asb->neg_ring[place] = dentry;
+	WRITE_ONCE(dentry->d_fsdata, (void *)(now << 32 | (u64)place << 1 | AUGUR_NEG));
+	spin_unlock(&asb->neg_lock);
+	if (!old)
+		return;
+	augur_stat_inc(asb, negatives_dropped);
+	d_drop(old);
+	dput(old);
+}
+
+static void negative_del(struct augur_sb *asb, struct dentry *dentry)
+{
+	u32 place = (u32)(unsigned long)dentry->d_fsdata >> 1;
+
+	spin_lock(&asb->neg_lock);
+	if (asb->neg_ring[place] == dentry)
+		asb->neg_ring[place] = NULL;
+	spin_unlock(&asb->neg_lock);
+}
+
 static void augur_d_release(struct dentry *dentry)
 {
-	dput(augur_lower_dentry(dentry));
+	if ((unsigned long)dentry->d_fsdata & AUGUR_NEG)
+		negative_del(AUGUR_SB(dentry->d_sb), dentry);
+	else
+		dput(augur_lower_dentry(dentry));
 }
 
 /* For those who hold a lower file with our path, or want the inode that has the pages. */
@@ -222,7 +278,7 @@ static int find_name(struct augur_sb *asb, struct inode *dir, struct dentry *low
 
 static struct dentry *add_negative(struct dentry *dentry, unsigned long gen)
 {
-	dentry->d_fsdata = (void *)(jiffies * 2 + AUGUR_NEG);
+	negative_add(AUGUR_SB(dentry->d_sb), dentry);
 	WRITE_ONCE(dentry->d_time, gen);
 	return d_splice_alias(NULL, dentry);
 }

@@ -64,6 +64,9 @@
 	NUM(neg_ttl_ms, "", "neg_ttl_ms", 0, 3600000, 1000, "ms",		\
 	    AUGUR_KNOB_LIVE,							\
 	    "How long the absence of a name is believed without asking again.")	\
+	NUM(neg_max, "", "neg_max", 16, 1048576, 65536, "names",		\
+	    AUGUR_KNOB_POW2,							\
+	    "Most absent names kept in memory; the oldest go first.")		\
 	ENUM(log, "log/", "mode", AUGUR_WORDS("off", "summary", "full", "sample"), \
 	     AUGUR_LOG_SUMMARY, AUGUR_KNOB_LIVE,				\
 	     "Which accesses are recorded; the mount option takes sample:N too.") \

@@ -300,15 +300,25 @@ static int asb_start(struct fs_context *fc, struct augur_sb *asb)
 	err = augur_upcall_init_sb(asb);
 	if (err)
 		return err;
+	err = augur_negatives_init(asb);
+	if (err)
+		goto exit_upcall;
 	err = augur_event_init_sb(asb);
 	if (err)
-		augur_upcall_exit_sb(asb);
+		goto exit_negatives;
+	return 0;
+
+exit_negatives:
+	augur_negatives_exit(asb);
+exit_upcall:
+	augur_upcall_exit_sb(asb);
 	return err;
 }
 
 static void asb_stop(struct augur_sb *asb)
 {
 	augur_upcall_exit_sb(asb);
+	augur_negatives_exit(asb);
 	augur_event_exit_sb(asb);
 	asb_free(asb);
 }

@@ -25,7 +25,7 @@ NUMBERS = [("timeout_ms", "timeout_ms", 100, 3600000, 30000), ("lease_ms", "leas
 WORDS = [("on_loss", "on_loss", "wait eio"), ("open", "open", "lease strict"), ("durability", "durability", "remote local"),
          ("commit", "commit", "close fsync lazy"), ("offline", "offline", "no ro"),
          ("prefetch_destination", "prefetch/destination", "agent home cache"), ("predict_at", "prefetch/predict_at", "home agent")]
-FIXED = [("chunk_kb", "chunk_kb", "64", "128", "96"), ("log_ring_kb", "log/ring_kb", "256", "64", "100")]
+FIXED = [("chunk_kb", "chunk_kb", "64", "128", "96"), ("log_ring_kb", "log/ring_kb", "256", "64", "100"), ("neg_max", "neg_max", "65536", "16", "17")]
 
 def files():
     "sysfs: defaults, bounds, one beyond, words; a refused value changes nothing"
