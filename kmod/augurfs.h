@@ -234,6 +234,8 @@ void augur_abort(struct augur_sb *asb);
  */
 
 /* -------- inode.c -------- */
+/* i_blocks as the inode's state says; ai->lock held, or the inode new. */
+void augur_blocks_update(struct inode *inode);
 /* Upper inode of @lower (a reference is taken); reads the record. ERR_PTR(-ENODATA): no valid record. */
 struct inode *augur_iget(struct super_block *sb, struct inode *lower, struct dentry *lower_dentry);
 /* The same with the record at hand, valid. */
@@ -358,7 +360,8 @@ void augur_debugfs_exit(void);
 void augur_debugfs_add(struct augur_sb *asb);
 void augur_debugfs_del(struct augur_sb *asb);
 /* Named fault points; debugfs augurfs/inject/<name> holds "times" (0 off). */
-#define AUGUR_INJECTS(X) X(leak_req) X(drop_doorbell) X(skip_hide_xattr) X(no_coalesce) X(unstable_ino) X(unkillable) X(ignore_lease) X(lower_mtime)
+#define AUGUR_INJECTS(X) X(leak_req) X(drop_doorbell) X(skip_hide_xattr) X(no_coalesce) X(unstable_ino) X(unkillable) X(ignore_lease) X(lower_mtime) \
+	X(show_holes) X(drop_resend) X(unfreezable) X(no_prefault)
 enum augur_inject {
 #define X(n) AUGUR_INJECT_##n,
 	AUGUR_INJECTS(X)

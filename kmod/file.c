@@ -12,8 +12,9 @@
  * mapping of absent bytes, and the lower filesystem may hold the lock that the daemon needs
  * to bring them.
  *
- * Read-only: the VFS refuses writers with EROFS before they get here.  There is no ioctl,
- * no FIEMAP and no hole, as none of those tells the truth about an incomplete file.
+ * Read-only: the VFS refuses writers with EROFS before they get here.  There is no ioctl.
+ * Only a complete file has holes and extents: of an incomplete one nobody here knows what is a
+ * hole at the owner and what has not been brought.
  */
 #include <linux/fadvise.h>
 #include <linux/file.h>
@@ -189,15 +190,20 @@ static ssize_t lower_read(struct kiocb *iocb, struct iov_iter *to)
 	return augur_lower_read_iter(lower, to, iocb);
 }
 
-/* How much from @pos a miss should bring: twice as much each time while reads follow on. */
-static u64 miss_want(struct augur_file *af, loff_t pos, unsigned int *flags)
+/*
+ * How much from @pos a miss should bring: twice as much each time while reads follow on, else
+ * no more than WANT_MIN from the chunk's beginning.
+ */
+static u64 miss_want(struct inode *inode, struct augur_file *af, loff_t pos, unsigned int *flags)
 {
+	u64 skip = pos & ((1ULL << AUGUR_I(inode)->chunk_shift) - 1);
+
 	if (pos != af->ra_next || !af->ra_want) {
 		af->ra_want = WANT_MIN;
-	} else {
-		af->ra_want = min(af->ra_want * 2, WANT_MAX);
-		*flags |= AUGUR_RQ_SEQ;
+		return WANT_MIN - min(skip, WANT_MIN);
 	}
+	af->ra_want = min(af->ra_want * 2, WANT_MAX);
+	*flags |= AUGUR_RQ_SEQ;
 	return af->ra_want;
 }
 
@@ -212,8 +218,29 @@ static int make_present(struct inode *inode, struct augur_file *af, loff_t pos, 
 		return 0;
 	if (nowait)
 		return -EAGAIN;
-	want = max(miss_want(af, pos, &flags), min(rest, WANT_MAX));
+	want = max(miss_want(inode, af, pos, &flags), min(rest, WANT_MAX));
 	return augur_need_range(inode, af, pos, len, want, flags, false);
+}
+
+/*
+ * Touches the user's buffer, which may be a mapping of bytes that are absent, of this file even,
+ * while no lock is held: inside a direct read the lower inode's lock would be, and who brings the
+ * bytes needs that.  Returns how much of @len may be read into it, in whole blocks if direct.
+ */
+static ssize_t touch_buffer(struct kiocb *iocb, struct iov_iter *to, size_t len)
+{
+	struct inode *lower = AUGUR_I(file_inode(iocb->ki_filp))->lower;
+	size_t left;
+
+	if (!user_backed_iter(to) || augur_inject(AUGUR_INJECT_no_prefault))
+		return len;
+	left = fault_in_iov_iter_writeable(to, len);
+	if (likely(!left))
+		return len;
+	len -= left;
+	if (iocb->ki_flags & IOCB_DIRECT)
+		len = round_down(len, i_blocksize(lower));
+	return len ?: -EFAULT;
 }
 
 /* One step: @len bytes at the iterator's position, of @rest that are wanted in all. */
@@ -227,10 +254,10 @@ static ssize_t read_step(struct kiocb *iocb, struct iov_iter *to, size_t len, si
 			   iocb->ki_flags & IOCB_NOWAIT);
 	if (ret)
 		return ret;
-	if (!(iocb->ki_flags & IOCB_NOWAIT) && user_backed_iter(to) &&
-	    fault_in_iov_iter_writeable(to, len) == len)
-		return -EFAULT;
-	iov_iter_truncate(to, len);
+	ret = touch_buffer(iocb, to, len);
+	if (ret < 0)
+		return ret;
+	iov_iter_truncate(to, ret);
 	ret = lower_read(iocb, to);
 	iov_iter_reexpand(to, rest - max_t(ssize_t, ret, 0));
 	return ret;
@@ -302,7 +329,22 @@ static ssize_t augur_splice_read(struct file *file, loff_t *ppos, struct pipe_in
 	return ret;
 }
 
-/* -------- advice -------- */
+/* -------- holes, advice -------- */
+
+static loff_t augur_llseek(struct file *file, loff_t off, int whence)
+{
+	bool holes = augur_is_complete(file_inode(file)) || augur_inject(AUGUR_INJECT_show_holes);
+	struct file *lower;
+	loff_t pos;
+
+	if (!holes || (whence != SEEK_DATA && whence != SEEK_HOLE))
+		return generic_file_llseek(file, off, whence);
+	lower = augur_file_lower(file);
+	if (IS_ERR(lower))
+		return PTR_ERR(lower);
+	pos = vfs_llseek(lower, off, whence);
+	return pos < 0 ? pos : vfs_setpos(file, pos, file_inode(file)->i_sb->s_maxbytes);
+}
 
 /* WILLNEED asks and does not wait; a length of 0 means to the end. */
 static int augur_fadvise(struct file *file, loff_t off, loff_t len, int advice)
@@ -332,7 +374,7 @@ const struct file_operations augur_file_fops = {
 	.release	= augur_release,
 	.read_iter	= augur_read_iter,
 	.splice_read	= augur_splice_read,
-	.llseek		= generic_file_llseek,
+	.llseek		= augur_llseek,
 	.mmap		= augur_mmap,
 	.fsync		= noop_fsync,
 	.fadvise	= augur_fadvise,

@@ -110,7 +110,23 @@ static struct timespec64 owners_mtime(const struct inode *lower)
 	return inode_get_mtime(lower);
 }
 
-/* st_blocks says that everything is here: tar and cp take a file without blocks for a hole. */
+/*
+ * tar and cp take a file without blocks for a hole, so what is not here counts as if it were.
+ * Only of a file that is complete, and durably so, the blocks are the lower one's, if fewer: a
+ * file without holes has the same number always.
+ */
+void augur_blocks_update(struct inode *inode)
+{
+	struct augur_inode *ai = AUGUR_I(inode);
+	blkcnt_t all = (i_size_read(inode) + 511) >> 9, here = all;
+
+	if (S_ISREG(inode->i_mode) &&
+	    ((ai->state & (AUGUR_IS_COMPLETE | AUGUR_IS_UNSETTLED)) == AUGUR_IS_COMPLETE ||
+	     augur_inject(AUGUR_INJECT_show_holes)))
+		here = clamp_t(blkcnt_t, READ_ONCE(ai->lower->i_blocks), !!all, all);
+	WRITE_ONCE(inode->i_blocks, here);
+}
+
 static void set_attributes(struct inode *inode, const struct augur_rec *rec)
 {
 	struct inode *lower = AUGUR_I(inode)->lower;
@@ -124,7 +140,7 @@ static void set_attributes(struct inode *inode, const struct augur_rec *rec)
 	inode_set_ctime(inode, rec->ctime_sec, rec->ctime_nsec);
 	set_nlink(inode, rec->nlink);
 	i_size_write(inode, rec->size);
-	inode->i_blocks = (rec->size + 511) >> 9;
+	augur_blocks_update(inode);
 }
 
 static void set_operations(struct inode *inode)
@@ -164,9 +180,9 @@ static void init_inode(struct inode *inode, const struct augur_rec *rec)
 	if (augur_inject(AUGUR_INJECT_unstable_ino))
 		inode->i_ino = ai->lower->i_ino;
 	inode->i_flags |= S_NOATIME | S_NOCMTIME;
+	augur_state_init(ai, rec);
 	set_attributes(inode, rec);
 	set_operations(inode);
-	augur_state_init(ai, rec);
 }
 
 struct inode *augur_iget_record(struct super_block *sb, struct inode *lower,
@@ -326,13 +342,30 @@ static const char *augur_get_link(struct dentry *dentry, struct inode *inode,
 #define AUGUR_ACL_OP	.get_acl = augur_get_inode_acl
 #endif
 
+/* Extents of a complete file; of an incomplete one they would tell of bytes that are to come. */
+static int augur_fiemap(struct inode *inode, struct fiemap_extent_info *info, u64 start, u64 len)
+{
+	struct inode *lower = AUGUR_I(inode)->lower;
+	const struct cred *old;
+	int err;
+
+	if (!augur_is_complete(inode) || !lower->i_op->fiemap)
+		return -EOPNOTSUPP;
+	old = override_creds(AUGUR_SB(inode->i_sb)->cred);
+	err = lower->i_op->fiemap(lower, info, start, len);
+	revert_creds(old);
+	return err;
+}
+
 const struct inode_operations augur_file_iops = {
+	.fiemap		= augur_fiemap,
 	.listxattr	= augur_listxattr,
 	AUGUR_ACL_OP,
 };
 
 const struct inode_operations augur_sxid_iops = {
 	.getattr	= sxid_getattr,
+	.fiemap		= augur_fiemap,
 	.listxattr	= augur_listxattr,
 	AUGUR_ACL_OP,
 };

@@ -238,6 +238,28 @@ static void set_range(struct augur_req *req, const struct need *need, u64 first,
 }
 
 /*
+ * Nobody would wait for it: not worth keeping for a daemon yet to come, and never worth a
+ * wait for room in the table, as the caller may hold the mmap lock.
+ */
+static bool may_prefetch(struct augur_sb *asb)
+{
+	return READ_ONCE(asb->session) && atomic_read(&asb->reqs_live) < AUGUR_REQS_MAX / 2;
+}
+
+/* A prefetch goes on behind @req: 0, or 1 if that was all. */
+static int need_next(struct need *need, const struct augur_req *req)
+{
+	u64 end = req->off + req->len;
+
+	if (end >= need->pos + need->len)
+		return 1;
+	need->want -= end - need->pos;
+	need->len -= end - need->pos;
+	need->pos = end;
+	return 0;
+}
+
+/*
  * One look, and at most one wait.  1: all present (or, for a prefetch, asked); 0: look
  * again; or -errno.  *spare carries a fresh request from one look to the next, as it
  * cannot be made under the lock.
@@ -256,10 +278,10 @@ static int need_once(struct need *need, struct augur_req **spare, bool nowait)
 	if (!err && !augur_inject(AUGUR_INJECT_no_coalesce))
 		req = find_fetch(ai, first, need->flags);
 	if (req && prefetch)
-		err = 1;
+		err = need_next(need, req);
 	else if (!err && nowait)
 		err = -EAGAIN;
-	if (err)
+	if (err || (req && prefetch))
 		goto out_unlock;
 	if (req) {
 		augur_req_join(req);
@@ -267,6 +289,8 @@ static int need_once(struct need *need, struct augur_req **spare, bool nowait)
 	}
 	if (!*spare) {
 		spin_unlock(&ai->lock);
+		if (prefetch && !may_prefetch(AUGUR_SB(need->inode->i_sb)))
+			return 1;
 		req = augur_req_new(need->inode, AUGUR_OP_FETCH, NULL);
 		if (IS_ERR(req))
 			return PTR_ERR(req);
@@ -285,8 +309,9 @@ wait:
 	augur_upcall_kick(req->asb);
 	if (!prefetch)
 		return augur_req_wait(req, NULL);
+	err = need_next(need, req);
 	augur_req_release(req);
-	return 1;
+	return err;
 
 out_unlock:
 	spin_unlock(&ai->lock);
@@ -311,15 +336,6 @@ static void account_miss(struct need *need, u64 us, int err)
 	augur_event_miss(need->inode, need->af, need->pos, need->len, us, evf);
 }
 
-/*
- * Nobody would wait for it: not worth keeping for a daemon yet to come, and never worth a
- * wait for room in the table, as the caller may hold the mmap lock.
- */
-static bool may_prefetch(struct augur_sb *asb)
-{
-	return READ_ONCE(asb->session) && atomic_read(&asb->reqs_live) < AUGUR_REQS_MAX / 2;
-}
-
 int augur_need_range(struct inode *inode, struct augur_file *af, loff_t pos, u64 len,
 		     u64 want, unsigned int flags, bool nowait)
 {
@@ -333,8 +349,6 @@ int augur_need_range(struct inode *inode, struct augur_file *af, loff_t pos, u64
 	if (nowait && !(flags & AUGUR_RQ_PREFETCH))
 		return -EAGAIN;
 	if (pos >= need.size)
-		return 0;
-	if ((flags & AUGUR_RQ_PREFETCH) && !may_prefetch(AUGUR_SB(inode->i_sb)))
 		return 0;
 	need.pos = pos;
 	need.len = min(len, need.size - need.pos);
@@ -514,6 +528,7 @@ void augur_settle(struct inode *inode, u64 recorded_bytes, unsigned int rp_flags
 		same = !(rp_flags & AUGUR_RP_COMPLETE) && present_bytes(inode) == recorded_bytes;
 	if (same && (ai->state & AUGUR_IS_UNSETTLED)) {
 		augur_state_change(ai, 0, AUGUR_IS_UNSETTLED);
+		augur_blocks_update(inode);
 		drop = pin_update(ai);
 	}
 	spin_unlock(&ai->lock);
@@ -560,6 +575,7 @@ int augur_try_evict(struct inode *inode)
 	err = augur_state_change(ai, 0, AUGUR_IS_COMPLETE | AUGUR_IS_MAPPED);
 	if (err)
 		goto out;
+	augur_blocks_update(inode);
 	old = ai->map;
 	ai->map = NULL;
 	ai->map_chunks = 0;

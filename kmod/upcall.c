@@ -380,12 +380,16 @@ static bool req_is_done(struct augur_req *req)
 /* Jiffies left; 0 at the deadline; negative when killed. */
 static long wait_done(struct augur_req *req, long left)
 {
+	unsigned int state = WAIT_STATE;
+
 	if (augur_inject(AUGUR_INJECT_unkillable))
 		return wait_event_timeout(req->wait, req_is_done(req), left);
+	if (augur_inject(AUGUR_INJECT_unfreezable))
+		state = TASK_KILLABLE;
 	if (req_is_done(req))
 		return 1;
-	return ___wait_event(req->wait, ___wait_cond_timeout(req_is_done(req)), WAIT_STATE, 0,
-			     left, __ret = schedule_timeout(__ret));
+	return ___wait_event(req->wait, ___wait_cond_timeout(req_is_done(req)), state, 0, left,
+			     __ret = schedule_timeout(__ret));
 }
 
 int augur_req_wait(struct augur_req *req, unsigned int *rp)
@@ -509,7 +513,8 @@ static void lose_one(struct augur_sb *asb, struct augur_req *req, u64 session)
 
 	spin_lock(&ai->lock);
 	spin_lock(&asb->req_lock);
-	if (req->state == AUGUR_REQ_SENT && req->sent_to == session) {
+	if (req->state == AUGUR_REQ_SENT && req->sent_to == session &&
+	    !augur_inject(AUGUR_INJECT_drop_resend)) {
 		req->state = AUGUR_REQ_NEW;
 		xa_set_mark(&asb->reqs, req->id, AUGUR_REQ_UNSENT);
 	}
