@@ -3,8 +3,9 @@
  * fill.c - absent bytes into the lower file, and which chunks are there.
  *
  * A write goes to a worker: open by handle, write.  Nothing is synced here (R1): the claim
- * follows in settle.c.  It moves the lower mtime, where nobody looks (stub.c).  File capabilities would be stripped by a plain
- * write, even root's; such files are written through a mapping.
+ * follows in settle.c.  It moves the lower mtime, where nobody looks (stub.c).  Zeros leave holes
+ * as they are.  File capabilities would be stripped by a plain write, even root's; such files are
+ * written through a mapping.
  */
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -12,6 +13,8 @@
 
 #include "base/log.h"
 #include "cache/cache.h"
+
+#define HOLE_STEP	((size_t)16 << 10)	/* smaller runs of zeros are written */
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -31,6 +34,37 @@ static int write_plain(int fd, const u8 *p, size_t len, u64 off)
 		off += n;
 	}
 	return 0;
+}
+
+/* Is [off, off + len) of @fd a hole?  What cannot be told is none. */
+static bool is_hole(int fd, u64 off, u64 len)
+{
+	off_t data = lseek(fd, off, SEEK_DATA);
+
+	return data < 0 ? errno == ENXIO : (u64)data >= off + len;
+}
+
+static bool is_zero(const u8 *p, size_t len)
+{
+	return !p[0] && !memcmp(p, p + 1, len - 1);
+}
+
+/* Zeros for a hole are not written: what was a hole at the owner, or might as well be, stays one. */
+static int write_sparse(int fd, const u8 *p, size_t len, u64 off)
+{
+	size_t from = 0, at, n;
+	int err;
+
+	for (at = 0; at < len; at += n) {
+		n = min(HOLE_STEP - (size_t)((off + at) % HOLE_STEP), len - at);
+		if (!is_zero(p + at, n) || !is_hole(fd, off + at, n))
+			continue;
+		err = write_plain(fd, p + from, at - from, off + from);
+		if (err)
+			return err;
+		from = at + n;
+	}
+	return write_plain(fd, p + from, len - from, off + from);
 }
 
 static int write_mapped(int fd, const u8 *p, size_t len, u64 off)
@@ -64,7 +98,7 @@ static int write_work(void *arg)
 		return -errno;
 	if (!S_ISREG(st.st_mode) || w->off > (u64)st.st_size || w->len > (u64)st.st_size - w->off)
 		return -ESTALE;
-	return w->caps ? write_mapped(fd, w->p, w->len, w->off) : write_plain(fd, w->p, w->len, w->off);
+	return w->caps ? write_mapped(fd, w->p, w->len, w->off) : write_sparse(fd, w->p, w->len, w->off);
 }
 
 static void write_done(struct io_op *op, int res)

@@ -710,6 +710,34 @@ static void presence_and_claims(void **state)
 	assert_int_equal(rec.flags, AUGUR_REC_COMPLETE);
 }
 
+/* Zeros for a hole are none on disk; over anything else they are bytes like others. */
+static void zeros_stay_holes(void **state)
+{
+	struct wire_entry e = entry("f", S_IFREG | 0644, 300000, 1);
+	struct stub_job *j = make(&e, 1);
+	struct cobj *o = take(j, 0);
+	static u8 data[300000], back[300000];
+	int fd;
+
+	stub_job_free(j);
+	assert_int_equal(put_bytes(o, 0, data, sizeof(data)), 0);
+	fd = open(at("root/f"), O_RDONLY);
+	assert_true(fd >= 0);
+	assert_int_equal(lseek(fd, 0, SEEK_DATA), -1);
+	memset(data + 100000, 'x', 100000);
+	assert_int_equal(put_bytes(o, 1000, data + 1000, 250000), 0);
+	assert_in_range(lseek(fd, 0, SEEK_DATA), 65536, 100000);
+	assert_int_equal(pread(fd, back, sizeof(back), 0), sizeof(back));
+	assert_memory_equal(back, data, sizeof(data));
+	/* What another version left there is overwritten. */
+	memset(data, 0, sizeof(data));
+	data[150000] = 'y';
+	assert_int_equal(put_bytes(o, 0, data, sizeof(data)), 0);
+	assert_int_equal(pread(fd, back, sizeof(back), 0), sizeof(back));
+	assert_memory_equal(back, data, sizeof(data));
+	close(fd);
+}
+
 static void another_version_has_nothing(void **state)
 {
 	struct wire_entry e = entry("f", S_IFREG | 0644, 300000, 1);
@@ -896,7 +924,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(attach_errors), T(foreign_volume), T(a_copy_is_refused), T(tmp_is_swept), T(kinds), T(reading_moves_no_time), T(directory_attributes), T(nothing_is_inherited), T(directory_xattrs),
 		T(leftover_is_remade),
-		T(same_and_other), T(hard_links), T(stale_gets_no_links), T(evil_entries), T(extras_are_found), T(presence_and_claims),
+		T(same_and_other), T(hard_links), T(stale_gets_no_links), T(evil_entries), T(extras_are_found), T(presence_and_claims), T(zeros_stay_holes),
 		T(another_version_has_nothing), T(another_inode_has_nothing), T(damaged_claim_is_none), T(damaged_row_is_none), T(capability_stays), T(names_and_place),
 	};
 	int failed;

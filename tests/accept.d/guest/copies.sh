@@ -49,6 +49,11 @@ for how in tar rsync cp cpauto reflink qemu; do
 	done
 done
 
+# What was a hole at the origin is one in the cache, and seen as one when all of the file is here.
+vol_fresh > /dev/null; cat "$MNT/holes" > /dev/null
+figure "a file of 24 MiB with 8 MiB of data, read whole: KiB in the cache" "$(du -k "$(ls -d /cache/fresh* | sort -V | tail -n 1)/root/holes" | cut -f1)" '<=' 8400
+figure "its runs of data by SEEK_DATA" "$(PYTHONPATH=$T/lib python3 -c 'import os, sys, rawio; print(len(rawio.data_runs(os.open(sys.argv[1], 0))))' "$MNT/holes")" = 32
+
 # fio writes a pattern with checksums at the origin and verifies it through the mount.
 fio --name=w --filename=/origin/fio --size=24m --bs=4k --rw=write --verify=crc32c --do_verify=0 --ioengine=psync --output=/dev/null
 wait_until 10 test -e "$MNT/fio"
