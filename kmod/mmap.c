@@ -176,7 +176,7 @@ static vm_fault_t augur_vm_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_
 	struct inode *inode = file_inode(vo->upper);
 	pgoff_t first = start, last = end;
 
-	if (!augur_is_complete(inode)) {
+	if (!augur_is_complete(inode) && !augur_inject(AUGUR_INJECT_map_around)) {
 		/* It may map a huge page that the range only touches.  To be asked for is the range. */
 		if (mapping_large_folio_support(vmf->vma->vm_file->f_mapping)) {
 			first = round_down(start, PMD_SIZE >> PAGE_SHIFT);
@@ -239,7 +239,7 @@ int augur_mmap(struct file *file, struct vm_area_struct *vma)
 
 	if (IS_ERR(lower))
 		return PTR_ERR(lower);
-	if (augur_is_complete(file_inode(file)))
+	if (augur_is_complete(file_inode(file)) || augur_inject(AUGUR_INJECT_no_wrap))
 		return augur_lower_mmap(lower, file, vma);
 	return mmap_incomplete(file, lower, vma);
 }

@@ -502,7 +502,7 @@ static int find_session(struct augur_call *call, const struct sock *sk, u64 id)
 	struct augur_session *sess = augur_session_get(call->asb, false);
 	bool wrong_sender;
 
-	if (sess && sess->id == id && sess->sk == sk) {
+	if (sess && ((sess->id == id && sess->sk == sk) || augur_inject(AUGUR_INJECT_any_session))) {
 		call->sess = sess;
 		return 0;
 	}

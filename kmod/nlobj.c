@@ -161,6 +161,10 @@ static int inval_item(struct augur_call *call, struct nlattr **tb, struct nlattr
 	augur_stat_inc(asb, invals);
 	if (!inode)
 		return 0;
+	if (augur_inject(AUGUR_INJECT_handler_lock)) {
+		inode_lock(inode);
+		inode_unlock(inode);
+	}
 	inval_inode(inode, kind);
 	augur_iput_async(asb, inode);
 	if (kind == AUGUR_INVAL_DATA)

@@ -307,6 +307,8 @@ static int need_once(struct need *need, struct augur_req **spare, bool nowait)
 wait:
 	spin_unlock(&ai->lock);
 	augur_upcall_kick(req->asb);
+	if (augur_inject(AUGUR_INJECT_mark_early))
+		augur_presence_mark(need->inode, req->off, req->len, NULL, 0, 0, false);
 	if (!prefetch)
 		return augur_req_wait(req, NULL);
 	err = need_next(need, req);
