@@ -170,6 +170,9 @@ void health_check(json_t *list, struct vol *v)
 	tight = free_bytes < (256u << 20);
 	health_add(list, "cache", tight ? "warn" : "ok", tight ? "make room on its filesystem" : "",
 		   xasprintf("%s: %llu MiB free", v->c->dir, (unsigned long long)(free_bytes >> 20)));
+	if (v->c->weakness)
+		health_add(list, "disk", "warn", "mount it without nobarrier on a disk that keeps what it is told, or empty the cache after a power cut",
+			   xasprintf("%s: %s", v->c->dir, v->c->weakness));
 	if (v->failing)
 		health_add(list, "requests", "warn", "see the daemon's log", xasprintf("%u are being retried", v->failing));
 }

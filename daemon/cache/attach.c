@@ -307,6 +307,7 @@ int cache_attach(struct io *io, const char *dir, struct cache **out, enum cache_
 		return err;
 	}
 	sweep_tmp(c);
+	cache_disk(c);
 	settle_start(c);
 	*out = c;
 	return 0;

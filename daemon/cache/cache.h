@@ -72,6 +72,7 @@ struct cache {
 	bool		stamped;	/* belongs to volume_id; root has a record */
 	bool		unclean;	/* the last user did not close it and the machine restarted: not checked yet */
 	u8		root_oid[AUGUR_OID_LEN];
+	const char	*weakness;	/* why its disk may not keep what was synced (disk.c), or NULL */
 	bool		noatime_each;	/* inodes do not get NOATIME from their directory */
 	unsigned int	chunk_shift;
 	struct db	*db;
@@ -125,6 +126,11 @@ void cache_space(const struct cache *c, u64 *free_bytes, u64 *used_bytes);
 struct cache_seq { u64 epoch, seq; };
 int cache_seq_load(struct cache *c, struct cache_seq *seqs, u32 n);	/* at start: blocks */
 void cache_seq_store(struct cache *c, u32 shard, u64 epoch, u64 seq);
+
+/* ---- disk.c ---- */
+struct lower_disk { char fs[16], device[64], options[1024]; bool write_back, no_journal; };
+const char *disk_weakness(const struct lower_disk *d);
+void cache_disk(struct cache *c);		/* at attach: fills weakness, says so */
 
 /* ---- index.c ---- */
 struct cobj *cobj_peek(struct cache *c, const u8 *oid);		/* in memory, or NULL; no reference */

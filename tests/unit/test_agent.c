@@ -622,6 +622,62 @@ static void lost_rows_are_found(void **state)
 	assert_int_equal(wait_reply(ask(AUGUR_OP_FETCH, s.oid, &s.fh, NULL, 0, 1, 0)), -ESTALE);
 }
 
+static void sql(const char *text)
+{
+	sqlite3 *sq;
+
+	assert_int_equal(sqlite3_open(at("cache/.augur/db"), &sq), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(sq, text, NULL, NULL, NULL), SQLITE_OK);
+	assert_true(sqlite3_changes(sq) > 0);
+	sqlite3_close(sq);
+}
+
+static bool dir_is(const char *rel)
+{
+	char cmd[2100];
+
+	if (populate(rel))
+		return false;
+	snprintf(cmd, sizeof(cmd), "test \"$(ls -A %s)\" = \"$(ls -A %s)\"", at("origin/%s", rel), at("cache/root/%s", rel));
+	return !system(cmd);
+}
+
+/* Rows were lost, others are of inodes that are not there, the origin is another: all is found again. */
+static void after_a_power_cut(void **state)
+{
+	struct seen a, b;
+
+	assert_int_equal(populate("d3"), 0);
+	assert_int_equal(populate("d4"), 0);
+	assert_int_equal(fetch("d3/f1", 0, 1), 0);
+	detach();
+	sql("UPDATE meta SET value = x'00' WHERE key = 'clean'");
+	sql("UPDATE meta SET value = CAST('another boot' AS BLOB) WHERE key = 'boot_id'");
+	sql("DELETE FROM obj WHERE name IN (CAST('f3' AS BLOB), CAST('f4' AS BLOB), CAST('d4' AS BLOB))");
+	sql("UPDATE obj SET fh = x'010000000100000001000000' WHERE name IN (CAST('f2' AS BLOB), CAST('f1' AS BLOB))");
+	put(at("origin/d3/f1"), 3000, 9);
+	assert_int_equal(rename(at("origin/d4"), at("origin/d4new")), 0);
+	assert_int_equal(unlink(at("origin/d0/f3")), 0);
+	usleep(50000);
+	attach();
+	assert_true(until(8000, dir_is("")));
+	assert_true(until(8000, dir_is("d0")));
+	assert_true(until(8000, dir_is("d1")));
+	assert_true(until(8000, dir_is("d3")));
+	assert_true(until(8000, dir_is("d4new")));
+	for (int f = 0; f < 20; f++) {
+		assert_true(until(8000, !lookup("d3", at("f%d", f) + strlen(top) + 1) && !fetch(at("d3/f%d", f) + strlen(top) + 1, 0, 1)));
+		assert_true(same_bytes(at("origin/d3/f%d", f), at("cache/root/d3/f%d", f)));
+	}
+	/* A name that is marked asks, whatever its directory says. */
+	assert_int_equal(lookup("d0", "f2"), 0);
+	assert_int_equal(lookup("d1", "hard"), 0);
+	assert_int_equal(look("d0/f2", &a), 0);
+	assert_int_equal(look("d1/hard", &b), 0);
+	assert_false((a.rec.flags | b.rec.flags) & AUGUR_REC_STALE);
+	assert_int_equal(a.st.st_ino, b.st.st_ino);
+}
+
 static void nothing_leaks(void **state)
 {
 	until(3000, v->reqs.live == 0 && fake.begins == fake.ends);
@@ -776,7 +832,8 @@ int main(void)
 		cmocka_unit_test(a_reader_of_everything), cmocka_unit_test(a_large_file_in_order),
 		cmocka_unit_test(a_large_file_in_no_order), cmocka_unit_test(claims_settle), cmocka_unit_test(leases_are_had),
 		cmocka_unit_test(changes_are_told), cmocka_unit_test(names_go_and_change),
-		cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(lost_rows_are_found), cmocka_unit_test(nothing_leaks),
+		cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(lost_rows_are_found),
+		cmocka_unit_test(after_a_power_cut), cmocka_unit_test(nothing_leaks),
 		cmocka_unit_test(each_proxy_is_told_once), cmocka_unit_test(a_dead_proxy_is_down),
 		cmocka_unit_test(a_silent_proxy_is_connecting),
 	};

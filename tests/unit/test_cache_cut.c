@@ -250,6 +250,26 @@ static void broken_off_is_made_again(void **state)
 	assert_int_equal(flags("empty"), AUGUR_REC_COMPLETE | AUGUR_REC_STALE);
 }
 
+static void weak_disks(void **state)
+{
+	struct lower_disk d = { .fs = "ext4", .device = "vda1", .options = "rw,errors=remount-ro", .write_back = true };
+
+	assert_null(disk_weakness(&d));
+	strcpy(d.options, "rw,nobarriers,xnobarrier");
+	assert_null(disk_weakness(&d));
+	strcpy(d.options, "rw,nobarrier,discard");
+	assert_non_null(disk_weakness(&d));
+	d.write_back = false;
+	assert_null(disk_weakness(&d));
+	d.no_journal = true;
+	assert_non_null(disk_weakness(&d));
+	d.no_journal = false;
+	strcpy(d.device, "zram0");
+	assert_non_null(disk_weakness(&d));
+	strcpy(d.fs, "tmpfs");
+	assert_null(disk_weakness(&d));
+}
+
 static int skip_all(void)
 {
 	char d[] = "/tmp/augur-test-x.XXXXXX";
@@ -267,7 +287,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(nothing_differs), T(rows_ahead_of_the_tree), T(tree_ahead_of_the_rows), T(the_root_has_no_name_to_ask),
-		T(leftovers_are_passed_by), T(broken_off_is_made_again),
+		T(leftovers_are_passed_by), T(broken_off_is_made_again), T(weak_disks),
 	};
 	int failed;
 
