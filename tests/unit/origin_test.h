@@ -6,11 +6,6 @@
 #ifndef TEST_ORIGIN_H
 #define TEST_ORIGIN_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-
 #include <dirent.h>
 #include <ftw.h>
 #include <netinet/in.h>
@@ -21,38 +16,15 @@
 
 #include "base/log.h"
 #include "origin/impl.h"
+#include "loop.h"
 #include "place/place.h"
 
-#define MSEC	1000000ULL
-#define SEC	1000000000ULL
-
-static struct io *io;
 static char dir[64];
 static struct origin *origin;
 static struct xfer_server *server;
 static struct xfer_peer *peer;
 static struct meta_volume vol = { .name = "vol" };
 static bool use_rescan;
-
-/* ---- the loop ---- */
-
-static __attribute__((unused)) void ticked(struct io_op *op, int res) { }
-
-static __attribute__((unused)) bool run(const bool *flag, unsigned int ms)
-{
-	struct io_op t = { .done = ticked };
-	u64 end = io_now(io) + ms * MSEC;
-
-	while (!(flag && *flag) && io_now(io) < end) {
-		if (!t.busy)
-			io->ops->timer(io, &t, min(end, io_now(io) + 5 * MSEC));
-		assert_int_equal(io->ops->step(io), 0);
-	}
-	io->ops->cancel(io, &t);
-	while (t.busy)
-		io->ops->step(io);
-	return flag && *flag;
-}
 
 /* Past the time in which a state counts as young. */
 static __attribute__((unused)) void grow_old(void)
@@ -268,7 +240,7 @@ static __attribute__((unused)) void put_obj(struct wire_out *w, const struct obj
 static __attribute__((unused)) struct ask *ask_send(struct ask *a, u16 type)
 {
 	xfer_call(peer, &a->c, type);
-	assert_true(run(&a->done, 10000));
+	assert_true(run_until(&a->done, 10000));
 	return a;
 }
 
@@ -416,14 +388,14 @@ static __attribute__((unused)) void start(void)
 static __attribute__((unused)) void end(void)
 {
 	xfer_peer_free(peer);
-	run(NULL, 20);
+	run_until(NULL, 20);
 	xfer_server_free(server);
 	origin_close(origin);
 	for (int i = 0; i < 100 && !origin_idle(origin); i++)
-		run(NULL, 10);
+		run_until(NULL, 10);
 	assert_true(origin_idle(origin));
 	origin_free(origin);
-	run(NULL, 10);
+	run_until(NULL, 10);
 }
 
 static __attribute__((unused)) int setup(void **state)

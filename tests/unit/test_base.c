@@ -1,10 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The leaf room: map, addresses, options, databases. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-
 #include <fcntl.h>
 #include <stdio.h>
 #include <signal.h>
@@ -17,21 +12,9 @@
 #include "base/db.h"
 #include "base/fh.h"
 #include "base/log.h"
-#include "base/mem.h"
+#include "loop.h"
 
-#define MSEC	1000000ULL
-
-static struct io *io;
 static char dir[64];
-
-static void step_until(const bool *flag)
-{
-	u64 end = io_now(io) + 5000 * MSEC;
-
-	while (!*flag && io_now(io) < end)
-		assert_int_equal(io->ops->step(io), 0);
-	assert_true(*flag);
-}
 
 /* ---- map ---- */
 

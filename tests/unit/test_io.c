@@ -3,11 +3,6 @@
  * The I/O table, once for each implementation (the runner sets TEST_IO): timers, jobs, sockets,
  * files, ends by cancel and close, and the choice where io_uring is forbidden.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -20,21 +15,9 @@
 
 #include "base/io.h"
 #include "base/log.h"
-#include "base/mem.h"
+#include "loop.h"
 
-#define MSEC	1000000ULL
-
-static struct io *io;
 static char dir[64];
-
-static void step_until(const bool *flag)
-{
-	u64 end = io_now(io) + 5000 * MSEC;
-
-	while (!*flag && io_now(io) < end)
-		assert_int_equal(io->ops->step(io), 0);
-	assert_true(*flag);
-}
 
 /* ---- timers and jobs ---- */
 

@@ -4,21 +4,13 @@
  * a map is published when all have joined, a proxy that sees other handles is refused, and
  * what the store said it says again after a restart.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-
 #include <stdio.h>
 #include <unistd.h>
 
 #include "base/log.h"
+#include "loop.h"
 #include "meta/meta.h"
 #include "wire/msg.h"
-
-#define MSEC 1000000ULL
-
-static struct io *io;
 
 static void members(struct meta_proxy *p, u32 n)
 {
@@ -285,23 +277,6 @@ static void map_cut_or_bent_is_refused(void **state)
 
 struct got { bool done; int status; u8 id[16], key[32]; };
 
-static void ticked(struct io_op *op, int res) { }
-
-static void run(bool *flag, unsigned int ms)
-{
-	struct io_op t = { .done = ticked };
-	u64 end = io_now(io) + ms * MSEC;
-
-	while (!(flag && *flag) && io_now(io) < end) {
-		if (!t.busy)
-			io->ops->timer(io, &t, min(end, io_now(io) + 5 * MSEC));
-		assert_int_equal(io->ops->step(io), 0);
-	}
-	io->ops->cancel(io, &t);
-	while (t.busy)
-		io->ops->step(io);
-}
-
 static void joined(void *ctx, int status, const struct meta_volume *vol)
 {
 	struct got *g = ctx;
@@ -327,7 +302,7 @@ static void watched(void *ctx, int status, struct meta_map *map)
 static void await_version(u64 version)
 {
 	for (u64 end = io_now(io) + 10000 * MSEC; (!seen || seen->version < version) && io_now(io) < end;)
-		run(NULL, 5);
+		run_until(NULL, 5);
 	assert_non_null(seen);
 	assert_int_equal(seen->version, version);
 }
@@ -341,9 +316,9 @@ static struct got join(struct meta *m, u32 n, u8 root)
 	members(p, 3);
 	memset(vol.root_oid, root, sizeof(vol.root_oid));
 	m->ops->join(m, &vol, &p[n - 1], joined, &g);
-	run(&g.done, 2000);
+	run_until(&g.done, 2000);
 	assert_true(g.done);
-	run(NULL, 20);
+	run_until(NULL, 20);
 	return g;
 }
 
@@ -375,7 +350,7 @@ static void store_publishes_when_all_joined(void **state)
 	await_version(1);
 	assert_int_equal(seen->nproxies, 2);
 	m->ops->close(m);
-	run(NULL, 20);
+	run_until(NULL, 20);
 	meta_map_put(seen);
 	seen = NULL;
 }
@@ -391,7 +366,7 @@ static void store_refuses_strangers(void **state)
 	assert_int_equal(join(m, 1, 1).status, 0);
 	assert_int_equal(join(m, 2, 2).status, -EXDEV);
 	m->ops->close(m);
-	run(NULL, 20);
+	run_until(NULL, 20);
 }
 
 static void store_goes_on_without_the_missing(void **state)
@@ -404,14 +379,14 @@ static void store_goes_on_without_the_missing(void **state)
 	m = meta_mem_new(io, &cfg);
 	m->ops->watch(m, watched, NULL);
 	join(m, 1, 1);
-	run(NULL, 150);
+	run_until(NULL, 150);
 	assert_non_null(seen);
 	assert_int_equal(seen->proxies[1].state, META_P_DOWN);
 	join(m, 2, 1);
 	assert_int_equal(seen->proxies[1].state, META_P_UP);
 	await_version(2);
 	m->ops->close(m);
-	run(NULL, 20);
+	run_until(NULL, 20);
 	meta_map_put(seen);
 	seen = NULL;
 }
@@ -446,7 +421,7 @@ static void store_remembers(void **state)
 	await_version(1);
 	version = seen->version;
 	m->ops->close(m);
-	run(NULL, 20);
+	run_until(NULL, 20);
 	meta_db_close(db);
 	meta_map_put(seen);
 	seen = NULL;
@@ -462,7 +437,7 @@ static void store_remembers(void **state)
 	assert_memory_equal(a.key, b.key, 32);
 	assert_int_equal(seen->version, version);
 	m->ops->close(m);
-	run(NULL, 20);
+	run_until(NULL, 20);
 	cfg.seed = 4;
 	m = meta_sqlite_new(db, &cfg);
 	m->ops->watch(m, watched, NULL);
@@ -470,9 +445,9 @@ static void store_remembers(void **state)
 	await_version(version + 1);
 	assert_int_equal(seen->seed, 4);
 	m->ops->close(m);
-	run(NULL, 20);
+	run_until(NULL, 20);
 	meta_db_close(db);
-	run(NULL, 20);
+	run_until(NULL, 20);
 	meta_map_put(seen);
 	seen = NULL;
 	unlink_db(path);

@@ -378,7 +378,7 @@ static void long_lists_survive_a_hang_up(void **state)
 		a = ask_new();
 		put_obj(&a->c.req, &root);
 		xfer_call(peer, &a->c, WIRE_LIST);
-		run(NULL, i);
+		run_until(NULL, i);
 		end();
 		assert_true(a->done);
 		ask_free(a);
@@ -438,7 +438,7 @@ static void scan_finds_what_to_split(void **state)
 	grow_old();
 	d = find(&root, "d07");
 	origin_scan(origin, vol.id, scan_done, &s);
-	assert_true(run(&s.done, 5000));
+	assert_true(run_until(&s.done, 5000));
 	assert_int_equal(s.status, 0);
 	assert_int_equal(s.nsplit, 1);
 	assert_memory_equal(s.split[0], d.a.oid, 16);

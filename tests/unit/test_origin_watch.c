@@ -16,7 +16,7 @@ static bool told(u32 kind, const u8 oid[16], const char *name)
 static bool wait_told(u32 kind, const u8 oid[16], const char *name, unsigned int ms)
 {
 	for (unsigned int t = 0; t < ms && !told(kind, oid, name); t += 10)
-		run(NULL, 10);
+		run_until(NULL, 10);
 	return told(kind, oid, name);
 }
 
@@ -40,12 +40,12 @@ static void changes_are_told(void **state)
 		skip();
 	write_file("f", "1");
 	write_file("g", "1");
-	run(NULL, 100);
+	run_until(NULL, 100);
 	a = list(&root);
 	ask_free(a);
 	f = find(&root, "f");
 	g = find(&root, "g");
-	run(NULL, 100);
+	run_until(NULL, 100);
 	ninval = 0;
 	write_file("f", "changed");
 	assert_true(wait_told(AUGUR_INVAL_DATA, f.a.oid, NULL, 1000));
@@ -70,7 +70,7 @@ static void leases_tell_what_was_missed(void **state)
 	if (strcmp(origin_watch_kind(origin), "fanotify"))
 		skip();
 	write_file("f", "1");
-	run(NULL, 100);
+	run_until(NULL, 100);
 	a = list(&root);
 	seq = a->seq;
 	ask_free(a);
@@ -82,7 +82,7 @@ static void leases_tell_what_was_missed(void **state)
 	assert_int_equal(a->reset, 0);
 	ask_free(a);
 	write_file("new", "1");
-	run(NULL, 150);
+	run_until(NULL, 150);
 	ninval = 0;
 	a = lease(root.a.oid, seq);
 	assert_int_equal(a->reset, 0);

@@ -7,11 +7,6 @@
 #ifndef XFER_RIG_H
 #define XFER_RIG_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -20,33 +15,8 @@
 
 #include "base/addr.h"
 #include "base/log.h"
+#include "loop.h"
 #include "xfer/conn.h"
-
-#define MSEC	1000000ULL
-#define SEC	1000000000ULL
-
-static struct io *io;
-
-/* ---- the loop ---- */
-
-static void ticked(struct io_op *op, int res) { }
-
-/* Steps until *flag or until ms have passed; a timer bounds every step. */
-static bool run_until(const bool *flag, unsigned int ms)
-{
-	struct io_op t = { .done = ticked };
-	u64 end = io_now(io) + ms * MSEC;
-
-	while (!*flag && io_now(io) < end) {
-		if (!t.busy)
-			io->ops->timer(io, &t, min(end, io_now(io) + 5 * MSEC));
-		assert_int_equal(io->ops->step(io), 0);
-	}
-	io->ops->cancel(io, &t);
-	while (t.busy)
-		io->ops->step(io);
-	return *flag;
-}
 
 static void run_ms(unsigned int ms)
 {
