@@ -45,6 +45,9 @@ int augur_lower_may_read(struct augur_sb *asb, struct inode *lower)
 
 bool augur_lower_is_plain(const struct super_block *lower)
 {
+#ifdef AUGUR_SEED_SLOW_PATH	/* the seeded bug of tests/accept line warm: a lower file for each open, read through it */
+	return false;
+#endif
 	const char *name = lower->s_type->name;
 
 	return !strcmp(name, "ext4") || !strcmp(name, "xfs") || !strcmp(name, "btrfs");

@@ -63,6 +63,7 @@ defaults() {
 	sys_umount() { settle umount "$MNT"; }
 	sys_wipe() { :; }	# persistent local cache emptied, while not mounted
 	sys_counters() { :; }	# "name value" lines
+	sys_upcalls() { :; }	# a file that counts its questions to user space
 	sys_down() { :; }
 }
 
@@ -129,13 +130,13 @@ w_seq100m() {
 	[ "$KIND" = local ] || set_link "$RTT_NOW" "$RATE"
 }
 w_micro() {
-	local r name ns own
+	local r name ns own moved
 	for ((r = 1; r <= REPS; r++)); do
 		fresh_mount
-		${PROFILE:+profiled "$SYS-$RTT_NOW-micro"} "$OPS" micro "$MNT/micro" "${MICRO_N:-4096}" > /tmp/micro 2> /tmp/wl.err ||
+		${PROFILE:+profiled "$SYS-$RTT_NOW-micro"} "$OPS" micro "$MNT/micro" "${MICRO_N:-4096}" $(sys_upcalls) > /tmp/micro 2> /tmp/wl.err ||
 			row micro op "$r" 0 0 0 "rc=1 $(tail -n 1 /tmp/wl.err)"
-		while read -r name ns own; do
-			[ -z "$own" ] || row "$name" op "$r" $(awk "BEGIN { printf \"%.9f %.9f\", $ns / 1e9, $own / 1e9 }") 0 "$ns ns, own $own ns"
+		while read -r name ns own moved; do
+			[ -z "$own" ] || row "$name" op "$r" $(awk "BEGIN { printf \"%.9f %.9f\", $ns / 1e9, $own / 1e9 }") 0 "$ns ns, own $own ns${moved:+ upcalls=$moved}"
 		done < /tmp/micro
 	done
 }

@@ -7,8 +7,9 @@
  *                            to the end, close, when its turn comes.  Prints files, directories and bytes.
  *   ops randread FILE N      N aligned 4 KiB reads at places fixed by a seed
  *   ops replay ROOT LIST US  open, fstat, read to the end and close of every path in LIST; US of thinking between
- *   ops micro DIR N          nanoseconds of one warm operation, "name ns own" lines (own: of this thread's processor
- *                            time only, without what others did meanwhile); DIR is `micro` of tests/bench/mkorigin.py
+ *   ops micro DIR N [COUNT]  nanoseconds of one warm operation, "name ns own moved" lines (own: of this thread's processor
+ *                            time only, without what others did meanwhile; moved: by how much the number in the file
+ *                            COUNT is larger after all of them); DIR is `micro` of tests/bench/mkorigin.py
  */
 #include <dirent.h>
 #include <err.h>
@@ -27,6 +28,7 @@
 #define BUF_SIZE	(128 << 10)
 #define MICRO_SIZE	(4L << 20)	/* of micro/a/b/f */
 #define PAGE		4096L
+#define FAULT_AROUND	(64L << 10)	/* the kernel's default */
 #define SETTLE_S	12		/* what a first read leaves to be done behind it is done */
 
 static char buf[BUF_SIZE];
@@ -245,8 +247,37 @@ static void op_mmap(int i)
 	sum += m[i % (MICRO_SIZE / PAGE) * PAGE];
 }
 
-static void measure(const char *name, void (*op)(int i), int count)
+/* The same, of the first page of what one fault maps at a time: each touch is one minor fault. */
+static void op_fault(int i)
 {
+	static volatile char *m, sum;
+	int at = i % (MICRO_SIZE / FAULT_AROUND);
+
+	if (!at) {
+		if (m)
+			munmap((void *)m, MICRO_SIZE);
+		m = mmap(NULL, MICRO_SIZE, PROT_READ, MAP_SHARED, open_fd, 0);
+		if (m == MAP_FAILED)
+			err(1, "mmap");
+	}
+	sum += m[at * FAULT_AROUND];
+}
+
+static long counter(const char *path)
+{
+	FILE *f = path ? fopen(path, "r") : NULL;
+	long n = 0;
+
+	if (path && (!f || fscanf(f, "%ld", &n) != 1))
+		err(1, "%s", path);
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static void measure(const char *name, void (*op)(int i), int count, const char *count_file)
+{
+	long before = counter(count_file);
 	uint64_t wall, own;
 
 	op(0);
@@ -256,10 +287,13 @@ static void measure(const char *name, void (*op)(int i), int count)
 		op(i);
 	own = clock_ns(CLOCK_THREAD_CPUTIME_ID) - own;
 	wall = clock_ns(CLOCK_MONOTONIC) - wall;
-	printf("%s %llu %llu\n", name, (unsigned long long)(wall / count), (unsigned long long)(own / count));
+	printf("%s %llu %llu", name, (unsigned long long)(wall / count), (unsigned long long)(own / count));
+	if (count_file)
+		printf(" %ld", counter(count_file) - before);
+	printf("\n");
 }
 
-static void micro(const char *dir, int count)
+static void micro(const char *dir, int count, const char *count_file)
 {
 	static const struct {
 		const char *name;
@@ -268,7 +302,7 @@ static void micro(const char *dir, int count)
 	} ops[] = {
 		{ "stat", op_stat, 1 }, { "stat-enoent", op_enoent, 1 }, { "fstat", op_fstat, 1 },
 		{ "getdents200", op_getdents, 10 }, { "pread4k", op_pread4k, 1 }, { "pread128k", op_pread128k, 10 },
-		{ "mmap-touch-page", op_mmap, 1 }, { "open+read4k+close", op_open, 1 },
+		{ "mmap-touch-page", op_mmap, 1 }, { "mmap-fault", op_fault, 1 }, { "open+read4k+close", op_open, 1 },
 	};
 
 	if (chdir(dir))
@@ -281,7 +315,7 @@ static void micro(const char *dir, int count)
 	op_stat(0);
 	sleep(SETTLE_S);
 	for (size_t k = 0; k < sizeof(ops) / sizeof(ops[0]); k++)
-		measure(ops[k].name, ops[k].op, count / ops[k].share + 1);
+		measure(ops[k].name, ops[k].op, count / ops[k].share + 1, count_file);
 	close(open_fd);
 }
 
@@ -297,8 +331,8 @@ int main(int argc, char **argv)
 		randread(argv[2], atoi(argv[3]));
 	} else if (argc == 5 && !strcmp(verb, "replay")) {
 		replay(argv[2], argv[3], atol(argv[4]));
-	} else if (argc == 4 && !strcmp(verb, "micro")) {
-		micro(argv[2], atoi(argv[3]));
+	} else if ((argc == 4 || argc == 5) && !strcmp(verb, "micro")) {
+		micro(argv[2], atoi(argv[3]), argv[4]);
 	} else {
 		fprintf(stderr, "ops: see the head of tests/bench/ops.c\n");
 		return 2;

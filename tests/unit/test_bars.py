@@ -38,14 +38,14 @@ def find(out, part):
 
 
 def warm_rows(**ours):
-    ops = {"stat": 100, "fstat": 100, "pread4k": 100, "mmap-touch-page": 100, "getdents200": 40, "open+read4k+close": 130,
-           "stat-enoent": 100}
+    ops = {"stat": 100, "fstat": 100, "pread4k": 100, "mmap-touch-page": 100, "mmap-fault": 100, "getdents200": 40,
+           "open+read4k+close": 130, "stat-enoent": 100}
     ops.update(ours)
     rows = []
     for op, ns in ops.items():
         rows += [row("ext4", 0, op, "op", 100e-9), row("overlay", 0, op, "op", 150e-9)]
         if ns is not None:
-            rows.append(row("augurfs", 1, op, "op", ns * 1e-9))
+            rows.append(row("augurfs", 1, op, "op", ns * 1e-9, "upcalls=0"))
     return rows
 
 
@@ -63,7 +63,7 @@ class Bars(unittest.TestCase):
 
     def test_warm_within(self):
         out, rc = bars("warm", warm_rows())
-        self.assertEqual((self.verdicts(out), rc, len(out)), ({"ok"}, 0, 14))
+        self.assertEqual((self.verdicts(out), rc, len(out)), ({"ok"}, 0, 17))
 
     def test_warm_beyond(self):
         out, _ = bars("warm", warm_rows(stat=111, getdents200=51))
@@ -74,6 +74,18 @@ class Bars(unittest.TestCase):
     def test_warm_not_below_overlay(self):
         out, _ = bars("warm", warm_rows(stat=150))
         self.assertEqual([v for k, (v, _) in out.items() if k.startswith("stat: x overlayfs")], ["short"])
+
+    def test_warm_upcalls(self):
+        out, _ = bars("warm", [r.replace("upcalls=0", "upcalls=1") if "\tfstat\t" in r else r for r in warm_rows()])
+        self.assertEqual(find(out, "upcalls in all"), ("short", "1.000"))
+        out, _ = bars("warm", [r.replace("upcalls=0", "") if "\tfstat\t" in r else r for r in warm_rows()])
+        self.assertEqual(find(out, "upcalls of fstat")[0], "not run")
+
+    def test_warm_is_the_threads_own(self):
+        rows = [r for r in warm_rows() if "augurfs\t1\topen" not in r]
+        rows.append("augurfs\t1\topen+read4k+close\top\t1\t3e-7\t1.3e-7\t0\tupcalls=0\n")
+        verdict, value = find(bars("warm", rows)[0], "open+read4k+close: x ext4 (augurfs 130 ns, ext4 100 ns; 300 ns with")
+        self.assertEqual((verdict, value), ("ok", "1.300"))
 
     def test_missing_row(self):
         out, _ = bars("warm", warm_rows(fstat=None))

@@ -23,6 +23,7 @@ sys_counters() {
 		echo "cpu_ns_$n $(cat /proc/"$f"/task/*/schedstat 2> /dev/null | awk '{ n += $1 } END { printf "%.0f", n }')"
 	done
 }
+sys_upcalls() { echo /sys/fs/augurfs/*/stats/upcalls; }
 sys_down() {
 	local p
 	cd /; umount "$MNT" 2> /dev/null
