@@ -176,7 +176,7 @@ powercut: $(BUILD)/powercut/powercut ## the reader of images of cut disks (libex
 $(BUILD)/powercut/powercut: $(call objects,obj,$(wildcard tests/powercut/*.c)) $(BUILD)/obj/libaugurd.a
 	$(call link,$(CFLAGS),-lext2fs -lcom_err $(PKG_LIBS))
 
-# One program a target; run it on its seeds: build/fuzz/fuzz_wire -max_total_time=60 build/fuzz/corpus tests/fuzz/corpus/wire
+# One program a target; tests/fuzz/run runs them.
 FUZZFLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
 fuzz: $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c)) ## the fuzz targets (clang, libFuzzer), in build/fuzz/
 $(BUILD)/fuzz/obj/%.o: CC = clang

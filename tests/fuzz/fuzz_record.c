@@ -88,7 +88,7 @@ static void names(const u8 *data, size_t size)
 
 /* ---- maps ---- */
 
-#define BITS 200
+#define BITS 75
 
 static void check_map(const u8 *map, const bool *model, u64 at)
 {
@@ -113,6 +113,7 @@ static void maps(const u8 *data, size_t size)
 	u8 *map = xcalloc(1, (BITS + 7) / 8);	/* an exact one, so that the sanitizer sees a byte too far */
 	bool model[BITS] = { false };
 
+	size = min(size, (size_t)60);
 	for (; size >= 3; data += 3, size -= 3) {
 		u64 from = data[1] % BITS, n = data[2] % (BITS - from + 1);
 		bool set = data[0] & 1;

@@ -1,5 +1,0 @@
-# SPDX-License-Identifier: GPL-2.0-or-later
-# line: the parsers of cache records and rows, of netlink, of the control socket under libFuzzer, ASan and UBSan: 10^7 executions each, no finding
-# bug: build switch AUGUR_SEED_BAD_NAME
-[ -z "$BUG" ] || seeded AUGUR_SEED_BAD_NAME
-fuzz rows ctl record netlink json1
