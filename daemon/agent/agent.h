@@ -92,6 +92,7 @@ struct req {
 	u8		name_len, tries;
 	char		name[AUGUR_NAME_MAX + 1];
 	bool		cancelled, asked;
+	struct req	**slot;		/* what points at it, set to NULL when it goes */
 };
 
 struct vol {
@@ -159,6 +160,9 @@ static inline struct vol *vol_get(struct vol *v) { v->users++; return v; }
 void vol_put(struct vol *v);
 u64 vol_timeout_ns(const struct vol *v);
 extern const struct upcall_ops agent_upcall_ops;
+/* From now on *@slot points at it; what it pointed from before does not. */
+void req_hold(struct req **slot, struct req *r);
+void req_let_go(struct req **slot);
 /* Answers once; the request is gone afterwards. */
 void req_reply(struct req *r, int status, u32 flags);
 void req_reply_fetch(struct req *r, struct cobj *o);
@@ -214,7 +218,8 @@ struct dwork {
 	struct list	jobs;		/* stub jobs, one at a time: struct dir_job */
 	struct dir_job	*running;
 	struct ask	*listing;	/* LIST, or the LOOKUP that may bring all */
-	unsigned int	singles;	/* single lookups under way */
+	struct list	calls;		/* single lookups under way */
+	unsigned int	singles;	/* how many */
 	unsigned int	single_count;
 	bool		big, ahead, whole;
 	u32		gen;		/* of the object when the listing was asked for */
@@ -230,6 +235,8 @@ void dir_request(struct req *r, struct cobj *dir);
 void dir_populate(struct vol *v, struct cobj *dir, bool ahead, dir_done_fn *fn, void *arg);
 void dir_job_ended(struct dwork *d, struct dir_job *j);
 void dir_drop_requests(struct vol *v);
+/* Nobody waits for it any more, and nothing here needs it. */
+void dir_cancelled(struct vol *v, const u8 *oid, struct req **slot);
 u64 dir_name_hash(const char *name, size_t len);
 
 /* ---- names.c ---- */
@@ -239,8 +246,9 @@ struct dir_job {
 	struct stub_job	*j;
 	bool		final;		/* the last of a listing: extras are looked for */
 	unsigned int	loading;
-	struct req	*r;		/* a single lookup, its answer */
-	int		status;		/* of the owner, for that lookup */
+	bool		single;		/* of a single lookup: */
+	struct req	*r;		/* its request, if that is still there */
+	int		status;		/* and what the owner said */
 	unsigned int	again;
 	bool		looked;
 };

@@ -19,6 +19,7 @@
 
 struct list_call {
 	struct ask	a;
+	struct list	link;		/* single: dwork.calls */
 	struct dwork	*d;
 	struct dir_job	*job;		/* LOOKUP: gathers until the last frame */
 	struct req	*r;		/* the lookup this was made for; NULL: LIST, or it went */
@@ -47,6 +48,7 @@ static struct dwork *dwork_get(struct vol *v, struct cobj *o)
 	list_init(&d->populates);
 	list_init(&d->waiters);
 	list_init(&d->jobs);
+	list_init(&d->calls);
 	map_put(&v->dirs, d);
 	return d;
 }
@@ -203,6 +205,17 @@ static void take_dir(struct dir_job *dj, const struct wire_entry *dir)
 		young_again(d);
 }
 
+/* The answer to one lookup, whether or not its request is still there. */
+static void job_single(struct dir_job *dj, struct req *r, int status)
+{
+	dj->single = true;
+	dj->status = status;
+	if (!r)
+		return;
+	req_hold(&dj->r, r);
+	r->asked = true;
+}
+
 static void list_ended(struct list_call *lc, int status, struct wire_in body)
 {
 	struct dwork *d = lc->d;
@@ -230,9 +243,7 @@ static void list_ended(struct list_call *lc, int status, struct wire_in body)
 	dj->j->set_complete = dj->final && has_dir;
 	if (lc->lookup && !complete) {
 		d->big = true;
-		dj->r = lc->r;
-		dj->r->asked = true;
-		dj->status = status;
+		job_single(dj, lc->r, status);
 	}
 	dir_job_queue(dj);
 }
@@ -247,6 +258,7 @@ static void list_done(struct ask *a, int status, struct wire_in body)
 	if (lc->r)
 		lc->r->asked = false;
 	list_ended(lc, status, body);
+	req_let_go(&lc->r);
 	free(lc);
 	dwork_step(d);
 }
@@ -262,15 +274,17 @@ static void single_done(struct ask *a, int status, struct wire_in body)
 	int err = status;
 
 	d->singles--;
+	list_del(&lc->link);
 	if (!status || status == -ENOENT) {
 		err = dir_job_entries(dj, body, &dir, &has_dir, &complete);
-		dj->r = lc->r;
-		dj->status = status;
+		job_single(dj, lc->r, status);
 	}
 	if (err || d->v->dead) {
+		struct req *r = lc->r ? lc->r : dj->r;
+
+		if (r)
+			req_reply(r, err ? err : -EIO, 0);
 		dir_job_free(dj);
-		if (lc->r)
-			req_reply(lc->r, err ? err : -EIO, 0);
 	} else {
 		if (has_dir)
 			take_dir(dj, &dir);
@@ -285,7 +299,8 @@ static struct list_call *call_new(struct dwork *d, u16 type, struct req *r, u32 
 	struct list_call *lc = xcalloc(1, sizeof(*lc));
 
 	lc->d = d;
-	lc->r = r;
+	if (r)
+		req_hold(&lc->r, r);
 	lc->lookup = type == WIRE_LOOKUP;
 	lc->a.v = d->v;
 	lc->a.type = type;
@@ -320,6 +335,7 @@ static void ask_single(struct dwork *d, struct req *r)
 	struct list_call *lc = call_new(d, WIRE_LOOKUP, r, 0);
 
 	lc->single = true;
+	list_add_tail(&d->calls, &lc->link);
 	lc->a.done = single_done;
 	d->singles++;
 	d->single_count++;
@@ -440,13 +456,13 @@ void dir_job_ended(struct dwork *d, struct dir_job *dj)
 	bool final = dj->final;
 	int err = dj->j->err;
 
-	if (dj->r) {
+	if (dj->single) {
 		struct req *r = dj->r;
 
-		dj->r = NULL;
 		if (!err && !dj->status && dj->j->n && dj->j->ents[0].outcome == STUB_FAILED)
 			err = dj->j->ents[0].res;
-		req_reply(r, err ? err : dj->status, 0);
+		if (r)
+			req_reply(r, err ? err : dj->status, 0);
 		err = 0;
 	} else if (!final && !err) {
 		answer_early(d, dj->j);
@@ -497,6 +513,22 @@ void dir_populate(struct vol *v, struct cobj *dir, bool ahead, dir_done_fn *fn, 
 	w->arg = arg;
 	list_add_tail(&d->waiters, &w->link);
 	dwork_step(d);
+}
+
+void dir_cancelled(struct vol *v, const u8 *oid, struct req **slot)
+{
+	struct dwork *d = map_get(&v->dirs, oid);
+	struct list *p, *t;
+
+	if (!d)
+		return;
+	list_for_each_safe(p, t, &d->calls) {
+		struct list_call *lc = container_of(p, struct list_call, link);
+
+		if (slot == &lc->r)
+			ask_cancel(&lc->a);	/* of that name alone */
+	}
+	dwork_maybe_free(d);
 }
 
 /* The mount went: nobody waits any more. */

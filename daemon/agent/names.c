@@ -274,7 +274,7 @@ static void apply(struct dir_job *dj)
 		case STUB_FAILED:
 			log_warn("event=stub name=%s error=\"%s\"", log_esc(s->name, s->name_len), strerror(-s->res));
 			/* A directory with a name missing must not be called complete. */
-			if (!dj->r && !dj->j->err)
+			if (!dj->single && !dj->j->err)
 				dj->j->err = s->res;
 			break;
 		}
@@ -320,7 +320,7 @@ static void job_done(struct dir_job *dj)
 
 	links_next(d->v, dj);
 	d->running = NULL;
-	if (dj->j->err && !dj->r && !d->err)
+	if (dj->j->err && !dj->single && !d->err)
 		d->err = dj->j->err;	/* the next one may be the last, which must not call it complete then */
 	job_next(d);
 	dir_job_ended(d, dj);

@@ -71,7 +71,8 @@ static void outcome(struct vol *v, const u8 *oid, bool is_dir, struct req *r, in
 		return;
 	}
 	oc = xcalloc(1, sizeof(*oc));
-	oc->r = r;
+	if (r)
+		req_hold(&oc->r, r);
 	oc->status = is_dir && status == -ESTALE ? 0 : -ESTALE;
 	change_apply(v, is_dir ? AUGUR_INVAL_DIR : AUGUR_INVAL_DATA, oid, NULL, NULL, 0, outcome_marked, oc);
 }
@@ -124,7 +125,8 @@ static void call_add(struct reval_call *rc, struct cobj *o, struct req *r)
 	wire_put_u64(&rc->a.body, WF_TAG, o->tag);
 	wire_nest_end(&rc->a.body, mark);
 	memcpy(rc->item[rc->n].oid, o->oid, AUGUR_OID_LEN);
-	rc->item[rc->n].r = r;
+	if (r)
+		req_hold(&rc->item[rc->n].r, r);
 	rc->item[rc->n].is_dir = cobj_is_dir(o);
 	rc->n++;
 }

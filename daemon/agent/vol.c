@@ -38,8 +38,25 @@ int vol_source_parse(const char *source, struct vol *v)
 
 /* ---- requests ---- */
 
+void req_hold(struct req **slot, struct req *r)
+{
+	if (r->slot)
+		*r->slot = NULL;
+	r->slot = slot;
+	*slot = r;
+}
+
+void req_let_go(struct req **slot)
+{
+	if (*slot)
+		(*slot)->slot = NULL;
+	*slot = NULL;
+}
+
 static void req_free(struct req *r)
 {
+	if (r->slot)
+		*r->slot = NULL;
 	map_del(&r->v->reqs, &r->id);
 	list_del(&r->link);
 	free(r);
@@ -89,8 +106,8 @@ static void req_dispatch(void *arg, struct cobj *o, int err)
 {
 	struct req *r = arg;
 
-	if (!o) {
-		req_reply(r, err ? err : -ESTALE, 0);
+	if (!o || r->cancelled) {
+		req_reply(r, r->cancelled ? -EINTR : err ? err : -ESTALE, 0);
 		return;
 	}
 	switch (r->op) {
@@ -148,13 +165,28 @@ static void on_request(void *ctx, struct upcall_mount *m, const struct upcall_re
 	vol_object(v, r->oid, &r->fh, req_dispatch, r);
 }
 
+/*
+ * Its caller was killed or has waited long enough.  It is answered, to whoever may still look, and
+ * gone, also while its owner does not answer: what others wait for goes on without it.  Bytes go
+ * on in any case, as a FETCH is itself the leave to write them and lives in the kernel until then.
+ */
 static void on_cancel(void *ctx, struct upcall_mount *m, u64 req_id)
 {
 	struct vol *v = m->user;
 	struct req *r = map_get(&v->reqs, &req_id);
+	struct req **slot = r ? r->slot : NULL;
+	u8 oid[AUGUR_OID_LEN];
 
-	if (r)
-		r->cancelled = true;
+	if (!r || r->op == AUGUR_OP_FETCH)
+		return;
+	log_debug("event=cancel mount=%llu req=%llu", (unsigned long long)m->id, (unsigned long long)req_id);
+	if (!slot && list_empty(&r->link)) {
+		r->cancelled = true;	/* its object is being found */
+		return;
+	}
+	memcpy(oid, r->oid, sizeof(oid));
+	req_reply(r, -EINTR, 0);
+	dir_cancelled(v, oid, slot);
 }
 
 static void on_events(void *ctx, struct upcall_mount *m, u32 cpu, u64 seq, u64 dropped,

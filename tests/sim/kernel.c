@@ -32,7 +32,7 @@ struct kreq {
 	void		*arg;
 	int		status;
 	u32		flags;
-	bool		sent, answered;
+	bool		sent, answered, killed;
 };
 struct kgrant { struct list link; u64 id; struct kino *k; int n; struct upcall_range r[UPCALL_RANGES_MAX]; };
 
@@ -265,15 +265,20 @@ static void lost(struct event *e)
 		 r->name ? r->name : "", r->off, r->len);
 }
 
+/* What is cancelled frees its slot; bytes on their way go on. */
 static void expired(struct event *e)
 {
 	struct kreq *r = container_of(e, struct kreq, expire);
 
-	note("req %lu timed out", r->id);
-	tell(r, -EIO, 0);
+	note("req %lu %s", r->id, r->killed ? "is killed" : "timed out");
+	tell(r, r->killed ? -EINTR : -EIO, 0);
 	event_at(&r->expire, sim_now + LOST_NS, lost);
 	if (!daemon_here || !r->sent)
 		return;
+	if (r->op != AUGUR_OP_FETCH) {
+		event_cancel(&r->expire);
+		event_at(&r->expire, sim_now + SEC, lost);
+	}
 	running = &nodes[AGENT];
 	agent_upcall_ops.cancel(&sim_agent, &kmount, r->id);
 	running = NULL;
@@ -315,7 +320,8 @@ void kernel_ask(u32 op, struct kino *k, const char *name, u64 off, u64 len, kdon
 	if (op == AUGUR_OP_FETCH)
 		lend(k, off, len, 1);
 	event_at(&r->send, sim_now + between(2000, 50000), deliver);
-	event_at(&r->expire, sim_now + TIMEOUT_MS * MSEC, expired);
+	r->killed = !sim_quiet && chance(15);
+	event_at(&r->expire, sim_now + (r->killed ? below(100 * MSEC) : TIMEOUT_MS * MSEC), expired);
 }
 
 unsigned int kernel_waiting(void)
@@ -573,6 +579,10 @@ int upcall_register(struct upcall *u, u64 id, bool events, void *user, struct up
 
 		if (!r->answered && !r->send.queued)
 			event_at(&r->send, sim_now + between(2000, 50000), deliver);
+		if (r->expire.queued && r->expire.fn == lost) {
+			event_cancel(&r->expire);	/* this daemon knows nothing of a CANCEL */
+			event_at(&r->expire, sim_now + LOST_NS, lost);
+		}
 	}
 	return 0;
 }

@@ -572,6 +572,57 @@ static void names_go_and_change(void **state)
 	assert_true(same_bytes(at("origin/d0/f8"), at("cache/root/d0/f8")));
 }
 
+static void cancel(u64 id)
+{
+	size_t live = v->reqs.live;
+
+	agent_upcall_ops.cancel(&ag, &fake.m, id);
+	assert_true(reply_of(id)->come);
+	assert_int_equal(reply_of(id)->status, -EINTR);
+	assert_int_equal(v->reqs.live, live - 1);
+	agent_upcall_ops.cancel(&ag, &fake.m, id);	/* unknown by now */
+}
+
+/* Whoever was killed is gone at once, and the others of the same question are not. */
+static void cancelled_ones_go(void **state)
+{
+	u64 a, b, c, d, e, f;
+	struct seen s;
+
+	assert_int_equal(mkdir(at("origin/wide"), 0755), 0);
+	assert_int_equal(mkdir(at("origin/small"), 0755), 0);
+	for (int i = 0; i < 600; i++)
+		put(at("origin/wide/n%03d", i), 10, i);
+	put(at("origin/small/f"), 10, 1);
+	usleep(50000);
+	assert_true(until(8000, !lookup(".", "wide") && !lookup(".", "small")));
+	assert_int_equal(lookup("wide", "n001"), 0);	/* now it is known to be large: names one by one */
+	for (int i = 0; i < 2; i++)
+		kill(proxies[i], SIGSTOP);
+	assert_int_equal(look("wide", &s), 0);
+	a = ask(AUGUR_OP_LOOKUP, s.oid, &s.fh, "n002", 0, 0, 0);
+	b = ask(AUGUR_OP_LOOKUP, s.oid, &s.fh, "n003", 0, 0, 0);
+	assert_int_equal(look("small", &s), 0);
+	c = ask(AUGUR_OP_POPULATE, s.oid, &s.fh, NULL, 0, 0, 0);
+	d = ask(AUGUR_OP_POPULATE, s.oid, &s.fh, NULL, 0, 0, 0);
+	e = ask(AUGUR_OP_LOOKUP, s.oid, &s.fh, "f", 0, 0, 0);
+	f = ask(AUGUR_OP_REVAL, s.oid, &s.fh, NULL, 0, 0, 0);
+	until(50, false);
+	cancel(a);
+	cancel(c);
+	cancel(e);
+	cancel(f);
+	until(50, false);
+	assert_false(reply_of(b)->come || reply_of(d)->come);
+	for (int i = 0; i < 2; i++)
+		kill(proxies[i], SIGCONT);
+	assert_int_equal(wait_reply(b), 0);
+	assert_int_equal(wait_reply(d), 0);
+	assert_int_equal(look("small/f", &s), 0);
+	assert_int_equal(look("wide/n003", &s), 0);
+	assert_true(until(5000, !v->reqs.live && !v->dirs.live));
+}
+
 static void proxies_go_and_come(void **state)
 {
 	u64 a, b;
@@ -832,6 +883,7 @@ int main(void)
 		cmocka_unit_test(a_reader_of_everything), cmocka_unit_test(a_large_file_in_order),
 		cmocka_unit_test(a_large_file_in_no_order), cmocka_unit_test(claims_settle), cmocka_unit_test(leases_are_had),
 		cmocka_unit_test(changes_are_told), cmocka_unit_test(names_go_and_change),
+		cmocka_unit_test(cancelled_ones_go),
 		cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(lost_rows_are_found),
 		cmocka_unit_test(after_a_power_cut), cmocka_unit_test(nothing_leaks),
 		cmocka_unit_test(each_proxy_is_told_once), cmocka_unit_test(a_dead_proxy_is_down),
