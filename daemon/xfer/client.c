@@ -232,8 +232,12 @@ static void send_on(struct client_link *l, struct xfer_call *c)
 	u8 *body = c->req.buf;
 
 	if (!l->calls.live) {
-		l->asked_ns = io_now(l->peer->io);
-		arm_timer(l->peer, l->asked_ns + l->peer->cfg.quiet_ns);
+		u64 now = io_now(l->peer->io);
+
+		/* Calls that were given up do not make a silence shorter. */
+		if (l->conn->last_rx_ns >= l->asked_ns)
+			l->asked_ns = now;
+		arm_timer(l->peer, now + l->peer->cfg.quiet_ns);
 	}
 	c->conn = l;
 	c->stream = h.stream;

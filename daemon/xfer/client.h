@@ -19,7 +19,7 @@ struct client_link {
 	struct map	calls;		/* stream -> struct xfer_call */
 	u32		next_stream;
 	u64		hello_sent_ns;
-	u64		asked_ns;	/* since when there are calls on it */
+	u64		asked_ns;	/* begin of what may be silence: its first call since something came */
 	u64		ping_ns;	/* of the last PING */
 };
 
