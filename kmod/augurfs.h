@@ -63,7 +63,7 @@ struct augur_stats { u64 v[AUGUR_NR_STATS]; };
 
 struct augur_session;		/* upcall.c */
 struct augur_req;		/* upcall.c */
-struct augur_ring;		/* event.c */
+struct augur_cpu_ring;		/* event.c */
 struct augur_listing;		/* listing.c */
 
 /* -------- superblock -------- */
@@ -110,7 +110,7 @@ struct augur_sb {
 	u64			unsettled_seq;
 
 	/* event.c */
-	struct augur_ring __percpu *rings;
+	struct augur_cpu_ring __percpu *rings;
 	struct delayed_work	event_work;
 	struct augur_session	*event_session;	/* under req_lock */
 
@@ -176,7 +176,7 @@ struct augur_file {
 	u32		open_id;
 	u64		session_key;
 	/* access summary; racy by design, only counters */
-	u64		bytes, reads, next_off, seq_reads, miss_us, miss_bytes;
+	u64		bytes, reads, next_off, miss_us, miss_bytes;
 	u64		run_off;	/* start of the present sequential run; event.c */
 	u32		jumps;		/* runs so far; event.c */
 	/* read-ahead, file.c: where the last read ended, and how much the next miss asks for */
@@ -344,7 +344,9 @@ void augur_event_open(struct inode *inode, struct augur_file *af, unsigned int e
 void augur_event_read(struct inode *inode, struct augur_file *af, u64 off, u64 len, unsigned int evf);
 void augur_event_miss(struct inode *inode, struct augur_file *af, u64 off, u64 len, u64 us, unsigned int evf);
 void augur_event_close(struct inode *inode, struct augur_file *af);
-void augur_event_dir(struct inode *dir, enum augur_event_op op);
+void augur_event_lookup_miss(struct inode *dir);
+u64 augur_event_sum(struct augur_sb *asb, enum augur_stat_id id);	/* accepted or dropped */
+void augur_event_readdir(struct inode *dir, u32 entries, u32 subdirs);
 
 /* -------- sysfs.c, debugfs.c, inject.c -------- */
 

@@ -240,7 +240,7 @@ static int ask(struct augur_sb *asb, struct inode *dir, const struct qstr *name,
 {
 	int err;
 
-	augur_event_dir(dir, AUGUR_EV_LOOKUP_MISS);
+	augur_event_lookup_miss(dir);
 	/* "All names are here" was noted with the reply: now an INVAL may already undo it. */
 	err = augur_upcall_lookup(dir, name, NULL);
 	if (err && err != -ENOENT && serve_stale(asb, f))

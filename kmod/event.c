@@ -3,11 +3,10 @@
  * event.c - the access log: records of opens, reads, misses and closes on their way to the
  * daemon.
  *
- * One ring a CPU.  The producer is the current task with preemption off, never an
- * interrupt; the one consumer is the drain work.  So head belongs to the producer and tail
- * to the consumer, and neither needs an atomic operation.  A full ring drops the new record
- * and counts it, it never overwrites: produced = accepted + dropped holds on every CPU.
- * Records stay in the ring until the event socket took them.
+ * One ring a CPU (common/ring.h).  The producer is the current task with preemption off,
+ * never an interrupt; the one consumer is the drain work.  A full ring drops the new record
+ * and counts it: produced = accepted + dropped holds on every CPU.  Records are written where
+ * they will lie and stay in the ring until the event socket took them.
  */
 #include <linux/cred.h>
 #include <linux/pid_namespace.h>
@@ -15,6 +14,7 @@
 #include <linux/sched/signal.h>
 #include <linux/siphash.h>
 #include <linux/slab.h>
+#include "common/ring.h"
 #include "upcall.h"
 
 #define DRAIN_MS	100
@@ -23,12 +23,9 @@
 #define JUMPS_TOLD	64		/* summary: so many runs of one open are told all, */
 #define JUMPS_SKIP	16		/* then one in so many */
 
-struct augur_ring {
-	struct augur_event	*rec;	/* NULL: this CPU was not there at mount */
-	u64			size;	/* records, a power of two */
-	u64			head;	/* accepted since mount; producer */
-	u64			tail;	/* delivered since mount; consumer */
-	u64			dropped;	/* producer */
+/* Of one CPU; without records if that CPU was not there at mount. */
+struct augur_cpu_ring {
+	struct augur_ring	ring;
 	u32			skipped;	/* reads since the last sample */
 };
 
@@ -63,44 +60,44 @@ u64 augur_session_key(struct augur_sb *asb)
 
 /* -------- producing -------- */
 
-static void plan_drain(struct augur_sb *asb, u64 used, u64 n, u64 size)
+/* @used records lie in a ring of @size, @n of them since it was last looked at. */
+static void plan_drain(struct augur_sb *asb, u64 used, u32 n, u64 size)
 {
+	u64 half = size / 2;
+
 	if (!READ_ONCE(asb->event_session))
 		return;
-	if (used >= size / 2 && used - n < size / 2)
+	if (used >= half && used - n < half)
 		mod_delayed_work(augur_wq, &asb->event_work, 0);
 	else if (!delayed_work_pending(&asb->event_work))
 		queue_delayed_work(augur_wq, &asb->event_work, msecs_to_jiffies(DRAIN_MS));
 }
 
-/* Accepts all @n records (in both cases of @ev and @who: 64 bytes) or none. */
-static void ring_put(struct augur_sb *asb, struct augur_event *ev, struct augur_event_who *who)
+/*
+ * Room for @n records, all or none, on this CPU, which is ours until ring_put(); NULL and
+ * nothing to put if there is none.
+ */
+static struct augur_ring *ring_get(struct augur_sb *asb, u32 n)
 {
-	struct augur_ring *ring;
-	u64 n = who ? 2 : 1, used, size;
+	struct augur_ring *ring = &get_cpu_ptr(asb->rings)->ring;
 
-	ring = get_cpu_ptr(asb->rings);
-	size = ring->size;
-	/* Pairs with the consumer's release: it has read what we overwrite. */
-	used = ring->head - smp_load_acquire(&ring->tail) + n;
 	augur_stat_add(asb, events_produced, n);
-	if (!ring->rec || used > size) {
-		WRITE_ONCE(ring->dropped, ring->dropped + n);
-		augur_stat_add(asb, events_dropped, n);
-		trace_augur_event_drop(asb->mount_id, smp_processor_id(), ring->dropped);
-	} else {
-		ev->cpu = cpu_to_le16(smp_processor_id());
-		ring->rec[ring->head & (size - 1)] = *ev;
-		if (who) {
-			who->cpu = ev->cpu;
-			memcpy(&ring->rec[(ring->head + 1) & (size - 1)], who, sizeof(*who));
-		}
-		/* Pairs with the consumer's acquire: the records before the count. */
-		smp_store_release(&ring->head, ring->head + n);
-		augur_stat_add(asb, events_accepted, n);
-	}
+	if (likely(augur_ring_reserve(ring, n)))
+		return ring;
+	trace_augur_event_drop(asb->mount_id, smp_processor_id(), ring->dropped);
 	put_cpu_ptr(asb->rings);
-	plan_drain(asb, used, n, size);
+	plan_drain(asb, 0, 0, 1);
+	return NULL;
+}
+
+static void ring_put(struct augur_sb *asb, struct augur_ring *ring, u32 n)
+{
+	u64 used;
+
+	augur_ring_commit(ring, n);
+	used = ring->head - READ_ONCE(ring->tail);
+	put_cpu_ptr(asb->rings);
+	plan_drain(asb, used, n, ring->size);
 }
 
 static void fill(struct augur_event *ev, struct inode *inode, struct augur_file *af,
@@ -118,8 +115,26 @@ static void fill(struct augur_event *ev, struct inode *inode, struct augur_file 
 	ev->latency_us = cpu_to_le32(min_t(u64, us, U32_MAX));
 	ev->op = op;
 	ev->flags = evf | (S_ISDIR(inode->i_mode) ? AUGUR_EVF_DIR : 0);
-	ev->cpu = 0;
+	ev->cpu = cpu_to_le16(smp_processor_id());
 	ev->pu = cpu_to_le32(ai->pu);
+}
+
+/* Who does what @ev says. */
+static void fill_who(struct augur_event_who *who, const struct augur_event *ev)
+{
+	who->time_ns = ev->time_ns;
+	who->session_key = ev->session_key;
+	who->pid = cpu_to_le32(task_pid_nr(current));
+	who->tgid = cpu_to_le32(task_tgid_nr(current));
+	who->uid = cpu_to_le32(from_kuid(&init_user_ns, current_uid()));
+	who->gid = cpu_to_le32(from_kgid(&init_user_ns, current_gid()));
+	memcpy(who->comm, current->comm, sizeof(who->comm));
+	who->open_id = ev->open_id;
+	who->reserved = 0;
+	who->op = AUGUR_EV_WHO;
+	who->flags = 0;
+	who->cpu = ev->cpu;
+	who->reserved2 = 0;
 }
 
 static bool is_off(struct inode *inode)
@@ -130,30 +145,36 @@ static bool is_off(struct inode *inode)
 static void put(struct inode *inode, struct augur_file *af, enum augur_event_op op,
 		unsigned int evf, u64 off, u64 len, u64 us)
 {
-	struct augur_event ev;
+	struct augur_sb *asb = AUGUR_SB(inode->i_sb);
+	struct augur_ring *ring = ring_get(asb, 1);
 
-	fill(&ev, inode, af, op, evf, off, len, us);
-	ring_put(AUGUR_SB(inode->i_sb), &ev, NULL);
+	if (!ring)
+		return;
+	fill(augur_ring_slot(ring, 0), inode, af, op, evf, off, len, us);
+	ring_put(asb, ring, 1);
+}
+
+/* The same, and who does it. */
+static void put_who(struct inode *inode, struct augur_file *af, enum augur_event_op op,
+		    unsigned int evf, u64 off, u64 len)
+{
+	struct augur_sb *asb = AUGUR_SB(inode->i_sb);
+	struct augur_ring *ring = ring_get(asb, 2);
+	struct augur_event *ev;
+
+	if (!ring)
+		return;
+	ev = augur_ring_slot(ring, 0);
+	fill(ev, inode, af, op, evf, off, len, 0);
+	fill_who((struct augur_event_who *)augur_ring_slot(ring, 1), ev);
+	ring_put(asb, ring, 2);
 }
 
 /* OPEN: len is the size of the file. */
 void augur_event_open(struct inode *inode, struct augur_file *af, unsigned int evf)
 {
-	struct augur_event_who who = { .op = AUGUR_EV_WHO };
-	struct augur_event ev;
-
-	if (is_off(inode))
-		return;
-	fill(&ev, inode, af, AUGUR_EV_OPEN, evf, 0, i_size_read(inode), 0);
-	who.time_ns = ev.time_ns;
-	who.session_key = ev.session_key;
-	who.open_id = ev.open_id;
-	who.pid = cpu_to_le32(task_pid_nr(current));
-	who.tgid = cpu_to_le32(task_tgid_nr(current));
-	who.uid = cpu_to_le32(from_kuid(&init_user_ns, current_uid()));
-	who.gid = cpu_to_le32(from_kgid(&init_user_ns, current_gid()));
-	memcpy(who.comm, current->comm, sizeof(who.comm));
-	ring_put(AUGUR_SB(inode->i_sb), &ev, &who);
+	if (!is_off(inode))
+		put_who(inode, af, AUGUR_EV_OPEN, evf, 0, i_size_read(inode));
 }
 
 /* The sequential run [run_off, next_off) of this open is over, or long enough to be told. */
@@ -202,7 +223,6 @@ void augur_event_read(struct inode *inode, struct augur_file *af, u64 off, u64 l
 	seq = off == af->next_off;
 	af->bytes += len;
 	af->reads++;
-	af->seq_reads += seq;
 	if (mode == AUGUR_LOG_SUMMARY) {
 		summarise(inode, af, off, len, evf, seq);
 		return;
@@ -238,10 +258,17 @@ void augur_event_close(struct inode *inode, struct augur_file *af)
 	put(inode, af, AUGUR_EV_CLOSE, evf, af->bytes, af->reads, af->miss_us);
 }
 
-void augur_event_dir(struct inode *dir, enum augur_event_op op)
+void augur_event_lookup_miss(struct inode *dir)
 {
 	if (!is_off(dir))
-		put(dir, NULL, op, 0, 0, 0, 0);
+		put(dir, NULL, AUGUR_EV_LOOKUP_MISS, 0, 0, 0, 0);
+}
+
+/* READDIR: off is the number of directories among the len entries. */
+void augur_event_readdir(struct inode *dir, u32 entries, u32 subdirs)
+{
+	if (!is_off(dir))
+		put_who(dir, NULL, AUGUR_EV_READDIR, 0, subdirs, entries);
 }
 
 /* -------- delivering -------- */
@@ -249,24 +276,19 @@ void augur_event_dir(struct inode *dir, enum augur_event_op op)
 /* True if the socket took records of this CPU; *full: it takes no more now. */
 static bool drain_cpu(struct augur_session *sess, int cpu, bool *full)
 {
-	struct augur_ring *ring = per_cpu_ptr(sess->asb->rings, cpu);
-	u64 head, n, at;
+	struct augur_ring *ring = &per_cpu_ptr(sess->asb->rings, cpu)->ring;
+	u64 end = smp_load_acquire(&ring->head), n, seq;
+	struct augur_event *rec;
 	bool any = false;
 
-	if (!ring->rec)
-		return false;
-	/* Pairs with the producer's release. */
-	head = smp_load_acquire(&ring->head);
-	while (ring->tail != head) {
-		at = ring->tail & (ring->size - 1);
-		n = min3(head - ring->tail, ring->size - at, (u64)MSG_RECORDS);
-		if (augur_netlink_send_events(sess, cpu, ring->tail, READ_ONCE(ring->dropped),
-					      &ring->rec[at], n)) {
+	/* What came before we looked: a fast producer must not keep us on this CPU. */
+	while (ring->tail < end) {
+		n = augur_ring_peek(ring, MSG_RECORDS, &rec, &seq);
+		if (augur_netlink_send_events(sess, cpu, seq, READ_ONCE(ring->dropped), rec, n)) {
 			*full = true;
 			break;
 		}
-		/* Pairs with the producer's acquire: we are done with these slots. */
-		smp_store_release(&ring->tail, ring->tail + n);
+		augur_ring_consume(ring, n);
 		any = true;
 	}
 	return any;
@@ -307,6 +329,21 @@ void augur_event_kick(struct augur_sb *asb)
 	mod_delayed_work(augur_wq, &asb->event_work, 0);
 }
 
+/* What the rings count themselves. */
+u64 augur_event_sum(struct augur_sb *asb, enum augur_stat_id id)
+{
+	const struct augur_ring *ring;
+	u64 sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		ring = &per_cpu_ptr(asb->rings, cpu)->ring;
+		sum += id == AUGUR_STAT_events_dropped ? READ_ONCE(ring->dropped) :
+							 READ_ONCE(ring->head);
+	}
+	return sum;
+}
+
 /* -------- life -------- */
 
 int augur_event_init_sb(struct augur_sb *asb)
@@ -318,18 +355,18 @@ int augur_event_init_sb(struct augur_sb *asb)
 	BUILD_BUG_ON(sizeof(struct augur_event) != AUGUR_EVENT_LEN);
 	BUILD_BUG_ON(sizeof(struct augur_event_who) != AUGUR_EVENT_LEN);
 	INIT_DELAYED_WORK(&asb->event_work, drain_work);
-	asb->rings = alloc_percpu(struct augur_ring);
+	asb->rings = alloc_percpu(struct augur_cpu_ring);
 	if (!asb->rings)
 		return -ENOMEM;
 	augur_live_inc();
 	for_each_online_cpu(cpu) {
-		ring = per_cpu_ptr(asb->rings, cpu);
-		ring->size = size;
+		ring = &per_cpu_ptr(asb->rings, cpu)->ring;
 		ring->rec = kvzalloc_node(size * AUGUR_EVENT_LEN, GFP_KERNEL, cpu_to_node(cpu));
 		if (!ring->rec) {
 			augur_event_exit_sb(asb);
 			return -ENOMEM;
 		}
+		ring->size = size;
 	}
 	return 0;
 }
@@ -351,7 +388,7 @@ void augur_event_exit_sb(struct augur_sb *asb)
 		return;
 	cancel_delayed_work_sync(&asb->event_work);
 	for_each_possible_cpu(cpu)
-		kvfree(per_cpu_ptr(asb->rings, cpu)->rec);
+		kvfree(per_cpu_ptr(asb->rings, cpu)->ring.rec);
 	free_percpu(asb->rings);
 	asb->rings = NULL;
 	augur_live_dec();

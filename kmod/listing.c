@@ -36,6 +36,7 @@ struct augur_listing {
 	size_t			bytes;		/* of block */
 	u32			*start;		/* count offsets into block */
 	u32			count;
+	u32			subdirs;	/* among them */
 	struct rcu_head		rcu;
 };
 
@@ -191,6 +192,7 @@ static int translate_all(struct augur_sb *asb, struct dentry *lower, struct buil
 			return ret;
 		if (ret) {
 			l->start[l->count++] = out;
+			l->subdirs += e->type == DT_DIR;
 			if (in != out)
 				memmove(b->block + out, e, size);
 			out += size;
@@ -400,7 +402,7 @@ static struct augur_listing *listing_for(struct file *file, struct dir_context *
 	listing_put(file->private_data);
 	file->private_data = l;
 	augur_stat_inc(AUGUR_SB(dir->i_sb), readdirs);
-	augur_event_dir(dir, AUGUR_EV_READDIR);
+	augur_event_readdir(dir, l->count, l->subdirs);
 	return l;
 }
 

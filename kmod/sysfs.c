@@ -202,6 +202,8 @@ u64 augur_stat_sum(struct augur_sb *asb, enum augur_stat_id id)
 	u64 sum = 0;
 	int cpu;
 
+	if (id == AUGUR_STAT_events_accepted || id == AUGUR_STAT_events_dropped)
+		return augur_event_sum(asb, id);
 	for_each_possible_cpu(cpu)
 		sum += READ_ONCE(per_cpu_ptr(asb->stats, cpu)->v[id]);
 	return sum;

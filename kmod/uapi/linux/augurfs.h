@@ -384,17 +384,17 @@ struct augur_record {
  * struct augur_event - one access record, 64 bytes, little endian.
  *
  * session_key = hash(client id, pid namespace, process group or session leader, its
- * start time): one key per job, the same for all of its processes.  An OPEN record is
- * followed by one AUGUR_EV_WHO record (struct augur_event_who) with the same open_id.
+ * start time): one key per job, the same for all of its processes.  An OPEN or READDIR record
+ * is followed by one AUGUR_EV_WHO record (struct augur_event_who) with the same open_id.
  */
 enum augur_event_op {
 	AUGUR_EV_OPEN		= 1,
-	AUGUR_EV_WHO		= 2,	/* second slot of an OPEN */
+	AUGUR_EV_WHO		= 2,	/* second slot of an OPEN or READDIR */
 	AUGUR_EV_READ		= 3,	/* a range; full and sample mode, and jumps in summary mode */
 	AUGUR_EV_MISS		= 4,	/* a range that was absent; latency_us is what it cost */
 	AUGUR_EV_CLOSE		= 5,	/* off: bytes read, len: number of reads */
 	AUGUR_EV_LOOKUP_MISS	= 6,	/* oid: of the directory */
-	AUGUR_EV_READDIR	= 7,
+	AUGUR_EV_READDIR	= 7,	/* from the start; off: directories among, len: entries */
 	AUGUR_EV_FAULT		= 8,	/* absent page touched through a mapping */
 	AUGUR_EV_WRITE		= 9,	/* reserved */
 };
