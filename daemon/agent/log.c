@@ -37,6 +37,7 @@ json_t *log_stats(struct vol *v)
 	json_object_set_new(j, "segments", num(st.segments));
 	json_object_set_new(j, "bytes", num(st.bytes));
 	json_object_set_new(j, "paths", num(st.paths));
+	json_object_set_new(j, "scanners", num(st.scanners));
 	return j;
 }
 
@@ -224,5 +225,6 @@ void log_run(struct agent *ag, struct ctl_req *r, json_t *args)
 		return;
 	}
 	ctl_on_gone(r, follow_gone, f);
+	ctl_progress(r, json_pack("{s:o}", "history", log_stats(v)));
 	follow_next(f);
 }

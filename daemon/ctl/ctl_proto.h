@@ -12,7 +12,7 @@
  *   status   {} -> {role, pid, version, uptime_s, mounts: [{id, source, cache, state, proxies: [{id,
  *            addr, state: up | connecting | down, up, error, rtt_ms, shards, rx_bytes, tx_bytes, share}],
  *            cache: {objects, present_bytes, free_bytes}, history: {enabled, accepted, dropped, drops: {ring,
- *            lost, queue, write}, rows, segments, bytes, paths}, pending, map_version}]}; proxies: those of the map once each, the source's before there is one;
+ *            lost, queue, write}, rows, segments, bytes, paths, scanners}, pending, map_version}]}; proxies: those of the map once each, the source's before there is one;
  *            connecting: no attempt has ended yet; error: of one that is down; rtt_ms: 0 if never known
  *   attach   {source, cache, timeout_ms} -> {cache, volume_id}: prepares the cache directory (creates
  *            root/ and .augur/, stamps the root), dials the proxies and waits a little for the first
@@ -23,7 +23,7 @@
  *   warm     {paths: [...], depth} -> progress {files, bytes, total_files, total_bytes, eta_s}*, then
  *            {files, bytes, errors}
  *   log      {limit, follow: bool, mount, path, session, program, kinds: [op, ...], since, until, scanners:
- *            too | only | not} -> row {id, time, session, op, flags, path, off, len, latency_us, pid, uid, comm, open,
+ *            too | only | not} -> progress {history}, row {id, time, session, op, flags, path, off, len, latency_us, pid, uid, comm, open,
  *            scanner}*, then {rows, history}
  *            time, since, until: ns of CLOCK_REALTIME; session: 16 hex digits; mount: its id; path: from the
  *            volume's root, this object and what is below it

@@ -98,7 +98,9 @@ static struct hist_known *load_row(struct history *h, sqlite3_stmt *st)
 	k->id = sqlite3_column_int64(st, 0);
 	k->last = h->last_id;
 	memcpy(k->oid, sqlite3_column_blob(st, 1), AUGUR_OID_LEN);
-	k->named = sqlite3_column_int(st, 3);
+	k->named = sqlite3_column_type(st, 3) != SQLITE_NULL;
+	if (k->named && sqlite3_column_bytes(st, 3))
+		memcpy(k->head, sqlite3_column_blob(st, 3), min(sqlite3_column_bytes(st, 3), SCAN_HEAD));
 	map_put(&h->known, k);
 	h->last_path = max(h->last_path, k->id);
 	return k;
@@ -106,7 +108,7 @@ static struct hist_known *load_row(struct history *h, sqlite3_stmt *st)
 
 int dict_load(sqlite3 *sq, struct history *h)
 {
-	sqlite3_stmt *st = db_stmt(sq, "SELECT id, oid, parent, name IS NOT NULL FROM path WHERE id > 0 ORDER BY id");
+	sqlite3_stmt *st = db_stmt(sq, "SELECT id, oid, parent, name FROM path WHERE id > 0 ORDER BY id");
 	CLEANUP_FREE struct loaded *l = NULL;
 	size_t n = 0, cap = 0;
 	int rc;
@@ -172,6 +174,7 @@ void history_name(struct history *h, const u8 *oid, const u8 *parent, const char
 	if (!k || k->named)
 		return;
 	k->named = true;
+	memcpy(k->head, name, min(len, (size_t)SCAN_HEAD));
 	/* The root is its own parent. */
 	if (memcmp(oid, parent, AUGUR_OID_LEN))
 		k->up = dict_get(h, parent);

@@ -40,6 +40,17 @@ void history_add(struct history *h, u32 cpu, u64 seq, u64 dropped, const struct 
 void history_set_namer(struct history *h, void (*fn)(void *ctx, const u8 *oid), void *ctx);
 void history_name(struct history *h, const u8 *oid, const u8 *parent, const char *name, size_t len);
 
+/* A session that walks a tree: it says nothing of what will be wanted next.  @cleared: it has begun to work. */
+struct history_found {
+	u64	session, time_ns;
+	u32	files, dirs;	/* met so far */
+	u32	pid, uid;
+	char	comm[17];
+	bool	cleared;
+};
+bool history_is_scanner(const struct history *h, u64 session);
+void history_set_found(struct history *h, void (*fn)(void *ctx, const struct history_found *f), void *ctx);
+
 /* Kernel records: each is accepted (in the file) or dropped, in one of four places. */
 struct history_stats {
 	u64	accepted;
@@ -49,6 +60,7 @@ struct history_stats {
 	u64	dropped_write;	/* the database refused, or they made no sense */
 	/* in the file */
 	u64	rows, segments, bytes, paths;
+	u64	scanners;	/* sessions found since the start */
 };
 void history_stats(const struct history *h, struct history_stats *st);
 u64 history_dropped(const struct history_stats *st);

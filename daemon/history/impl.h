@@ -4,6 +4,7 @@
  *
  *   store.c	the file: begun, put aside, closed
  *   writer.c	records into segments		dict.c	objects and their names
+ *   scan.c	who walks trees			found.c	that is kept and told
  *   retain.c	what is too old goes		query.c	rows that fit a question
  *   reader.c	a question to a log that is open	offline.c	to a file
  */
@@ -11,6 +12,7 @@
 #define AUGUR_HISTORY_IMPL_H
 
 #include "history/history.h"
+#include "history/scan.h"
 #include "history/segment.h"
 
 #define HIST_VERSION	2	/* user_version of the file */
@@ -29,7 +31,11 @@ struct hist_known {
 	struct hist_known *up;		/* its directory, once known */
 	u32		kids;		/* that have it as theirs */
 	bool		named;
+	char		head[SCAN_HEAD];	/* of its name */
 };
+
+/* A session that was found to walk a tree, or (cleared) not to do so any more. */
+struct hist_found { u64 session, time_ns; u32 files, dirs, pid, uid; char comm[SEG_COMM]; bool cleared; };
 
 /* Who has a file open. */
 struct hist_open { u64 session; u32 open_id, pid, uid; char comm[SEG_COMM]; };
@@ -46,6 +52,8 @@ struct hist_batch {
 	size_t		npaths;
 	s64		*gone;		/* ids nobody refers to any more */
 	size_t		ngone;
+	struct hist_found *found;
+	size_t		nfound;
 	/* rows: numbers first, first + 1, ... */
 	s64		first;
 	size_t		n;
@@ -67,11 +75,17 @@ struct history {
 	s64		last_path, last_id;
 	struct hist_path *news;		/* of the dictionary, not queued yet */
 	size_t		nnews, news_cap;
+	struct scan	*scan;
+	struct hist_found *found;	/* not queued yet */
+	size_t		nfound;
+	void		(*on_found)(void *ctx, const struct history_found *f);
+	void		*on_found_ctx;
 	/* The last rows, up to SEG_ROWS_MAX; the first @written of them are queued in shorter segments. */
 	struct hist_batch *tail;
 	size_t		written;
 	u64		fresh;		/* kernel records in the rest */
-	s64		last_row[HIST_CPUS];	/* WHO follows its OPEN on the same CPU */
+	/* WHO follows its OPEN or READDIR on the same CPU. */
+	struct { s64 row; u8 oid[AUGUR_OID_LEN]; } last[HIST_CPUS];
 	u64		next_seq[HIST_CPUS], cpu_dropped[HIST_CPUS];
 	struct hist_open *opens;	/* HIST_OPENS, by open_id */
 	unsigned int	queued;
@@ -108,6 +122,12 @@ void dict_untake(struct history *h, struct hist_batch *b);
 bool dict_sweep_due(const struct history *h);
 void dict_sweep(struct history *h, struct hist_batch *b);
 void dict_free(struct history *h);
+
+/* ---- found.c ---- */
+/* An open or a listing, once it is known who made it. */
+void found_note(struct history *h, const struct seg_row *r, const struct hist_known *k);
+void found_take(struct history *h, struct hist_batch *b);
+int found_write(sqlite3 *sq, const struct hist_batch *b);	/* database's thread */
 
 /* ---- retain.c: database's thread ---- */
 int retain_count(sqlite3 *sq, struct hist_count *c);

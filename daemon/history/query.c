@@ -20,8 +20,12 @@
 /* The path of an object, asked for once. */
 struct known_path { s64 id; char *path; size_t len; bool fits; };
 
+struct scanner { u64 session; };
+
 struct hist_read {
 	struct history_query q;
+	struct map	scanners;	/* struct scanner */
+	bool		begun;
 	struct history_row *rows;	/* the newest first while q.after < 0 */
 	size_t		n, cap;
 	struct map	paths;		/* struct known_path */
@@ -113,8 +117,15 @@ static const struct known_path *path_of(struct hist_read *r, sqlite3_stmt *st, s
 
 /* ---- rows ---- */
 
-static bool fits(const struct history_query *q, const struct seg_row *s)
+static bool is_scanner(const struct hist_read *r, u64 session)
 {
+	return map_get(&r->scanners, &session);
+}
+
+static bool fits(const struct hist_read *r, const struct seg_row *s)
+{
+	const struct history_query *q = &r->q;
+
 	if (q->ops && (s->op > 31 || !(q->ops >> s->op & 1)))
 		return false;
 	if (q->since_ns && s->time_ns < q->since_ns)
@@ -122,6 +133,8 @@ static bool fits(const struct history_query *q, const struct seg_row *s)
 	if (q->until_ns && s->time_ns > q->until_ns)
 		return false;
 	if (q->by_session && s->session != q->session)
+		return false;
+	if (q->scanners && (q->scanners == HISTORY_SCANNERS_ONLY) != is_scanner(r, s->session))
 		return false;
 	/* The kernel keeps 15 bytes of a name. */
 	return !q->comm[0] || !strncmp(q->comm, s->comm, SEG_COMM - 1);
@@ -139,7 +152,7 @@ static void take(struct hist_read *r, s64 id, const struct seg_row *s, const str
 	*w = (struct history_row){
 		.id = id, .time_ns = s->time_ns, .session = s->session, .off = s->off, .len = s->len,
 		.open_id = s->open_id, .latency_us = s->latency_us, .pid = s->pid, .uid = s->uid,
-		.op = s->op, .flags = s->flags, .path = p->path, .path_len = p->len,
+		.op = s->op, .flags = s->flags, .scanner = is_scanner(r, s->session), .path = p->path, .path_len = p->len,
 	};
 	memcpy(w->comm, s->comm, SEG_COMM);
 }
@@ -148,7 +161,7 @@ static void look(struct hist_read *r, sqlite3_stmt *path, s64 id, const struct s
 {
 	const struct known_path *p;
 
-	if (!fits(&r->q, s))
+	if (!fits(r, s))
 		return;
 	p = path_of(r, path, s->path);
 	if (p->fits)
@@ -201,11 +214,32 @@ static int slice(struct hist_read *r, sqlite3_stmt *st, sqlite3_stmt *path)
 	return seen == SLICE;
 }
 
+/* Who walks trees: a table of bounded length. */
+static int begin(sqlite3 *sq, struct hist_read *r)
+{
+	sqlite3_stmt *st;
+	int rc = sqlite3_prepare_v2(sq, "SELECT session FROM scanner", -1, &st, NULL);
+
+	if (rc != SQLITE_OK)
+		return db_errno(rc);
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
+		struct scanner *s = xmalloc(sizeof(*s));
+
+		s->session = (u64)sqlite3_column_int64(st, 0);
+		free(map_put(&r->scanners, s));
+	}
+	sqlite3_finalize(st);
+	r->begun = true;
+	return db_errno(rc);
+}
+
 int hist_read_slice(sqlite3 *sq, struct hist_read *r)
 {
 	sqlite3_stmt *st = NULL, *path = NULL;
-	int err = db_errno(sqlite3_prepare_v2(sq, r->q.after < 0 ? newest : oldest, -1, &st, NULL));
+	int err = r->begun ? 0 : begin(sq, r);
 
+	if (!err)
+		err = db_errno(sqlite3_prepare_v2(sq, r->q.after < 0 ? newest : oldest, -1, &st, NULL));
 	if (!err)
 		err = db_errno(sqlite3_prepare_v2(sq, "SELECT parent, name FROM path WHERE id = ?1", -1, &path, NULL));
 	if (!err)
@@ -221,6 +255,7 @@ struct hist_read *hist_read_new(const struct history_query *q)
 
 	r->q = *q;
 	r->q.limit = min(max(q->limit, 1u), (u32)HISTORY_ROWS_MAX);
+	map_init(&r->scanners, offsetof(struct scanner, session), sizeof(u64));
 	map_init(&r->paths, offsetof(struct known_path, id), sizeof(s64));
 	/* A segment that holds @after's next row begins at most so many before it. */
 	r->next = q->after < 0 ? INT64_MAX : max(q->after - SEG_ROWS_MAX + 2, (s64)0);
@@ -242,6 +277,7 @@ void hist_read_result(struct hist_read *r, struct history_result *res)
 void hist_read_free(struct hist_read *r)
 {
 	struct known_path *k;
+	struct scanner *s;
 	size_t it = 0;
 
 	while ((k = map_next(&r->paths, &it))) {
@@ -249,6 +285,10 @@ void hist_read_free(struct hist_read *r)
 		free(k);
 	}
 	map_free(&r->paths);
+	it = 0;
+	while ((s = map_next(&r->scanners, &it)))
+		free(s);
+	map_free(&r->scanners);
 	free(r->rows);
 	free(r);
 }

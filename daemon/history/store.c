@@ -14,7 +14,9 @@ static const char schema[] =
 	"CREATE TABLE IF NOT EXISTS path(id INTEGER PRIMARY KEY, oid BLOB NOT NULL, parent INTEGER NOT NULL,"
 	" name BLOB) STRICT;"
 	"CREATE TABLE IF NOT EXISTS segment(id INTEGER PRIMARY KEY, n INTEGER NOT NULL, t0 INTEGER NOT NULL,"
-	" t1 INTEGER NOT NULL, data BLOB NOT NULL) STRICT;";
+	" t1 INTEGER NOT NULL, data BLOB NOT NULL) STRICT;"
+	"CREATE TABLE IF NOT EXISTS scanner(session INTEGER PRIMARY KEY, t INTEGER NOT NULL, files INTEGER NOT NULL,"
+	" dirs INTEGER NOT NULL, pid INTEGER NOT NULL, uid INTEGER NOT NULL, comm BLOB NOT NULL) STRICT;";
 
 struct open_job { struct db_job job; struct history *h; };
 
@@ -121,6 +123,7 @@ int history_open(struct io *io, const char *path, const struct history_limits *l
 		free(h);
 		return err;
 	}
+	h->scan = scan_new();
 	h->opens = xcalloc(HIST_OPENS, sizeof(*h->opens));
 	h->retain_op.done = retain_due;
 	io->ops->timer(io, &h->retain_op, io_now(io) + RETAIN_NS);
@@ -140,6 +143,8 @@ void store_judge(struct history *h, int err)
 	history_flush(h);
 	db_close(db);
 	dict_free(h);
+	scan_free(h->scan);	/* it knows objects by numbers */
+	h->scan = scan_new();
 	err = open_anew(h, err);
 	if (err)
 		log_warn("event=history_open path=%s error=\"%s\" effect=\"no access log\"", h->path, strerror(-err));
@@ -152,6 +157,8 @@ static void close_last(struct io_op *op, int res)
 	dict_free(h);
 	free(h->tail);
 	free(h->opens);
+	free(h->found);
+	scan_free(h->scan);
 	free(h->path);
 	free(h);
 }

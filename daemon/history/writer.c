@@ -76,6 +76,8 @@ static int db_batch(sqlite3 *sq, struct db_job *job)
 
 	if (!err)
 		err = dict_write(sq, b);
+	if (!err)
+		err = found_write(sq, b);
 	if (!err && b->n)
 		err = db_rows(sq, b, &c);
 	if (!err)
@@ -95,6 +97,7 @@ static void batch_free(struct db_job *job)
 		free(b->paths[i].name);
 	free(b->paths);
 	free(b->gone);
+	free(b->found);
 	free(b);
 }
 
@@ -114,6 +117,7 @@ static void batch_done(struct db_job *job, int res);
 static void queue(struct history *h, struct hist_batch *b)
 {
 	dict_take(h, b);
+	found_take(h, b);
 	dict_sweep(h, b);
 	b->recount = h->recount;
 	h->recount = false;
@@ -200,7 +204,7 @@ void history_flush(struct history *h)
 	if (!h->db)
 		tail_drop(h, &h->st.dropped_write);
 	else if (h->queued < QUEUE_MAX || h->closing) {
-		if (full || h->nnews || (h->tail && h->tail->n > h->written))
+		if (full || h->nnews || h->nfound || (h->tail && h->tail->n > h->written))
 			queue(h, tail_take(h));
 	} else if (full) {
 		tail_drop(h, &h->st.dropped_queue);
@@ -249,11 +253,12 @@ static struct hist_open *open_slot(struct history *h, u32 open_id)
 static void add_who(struct history *h, u32 slot, const struct augur_event_who *w)
 {
 	struct hist_batch *b = h->tail;
-	s64 i = b ? h->last_row[slot] - b->first : -1;
+	s64 i = b ? h->last[slot].row - b->first : -1;
 	struct seg_row *r = i >= 0 && i < (s64)b->n ? &b->rows[i] : NULL;
+	const struct hist_known *k;
 	struct hist_open *o;
 
-	h->last_row[slot] = 0;
+	h->last[slot].row = 0;
 	if (!r || r->open_id != le32_to_cpu(w->open_id) || r->session != le64_to_cpu(w->session_key)) {
 		h->st.dropped_write++;
 		return;
@@ -262,6 +267,9 @@ static void add_who(struct history *h, u32 slot, const struct augur_event_who *w
 	r->pid = le32_to_cpu(w->tgid);
 	r->uid = le32_to_cpu(w->uid);
 	memcpy(r->comm, w->comm, strnlen((const char *)w->comm, SEG_COMM));
+	k = map_get(&h->known, h->last[slot].oid);
+	if (k && r->path == k->id)
+		found_note(h, r, k);
 	if (!r->open_id)
 		return;
 	o = open_slot(h, r->open_id);
@@ -292,7 +300,11 @@ static void add_row(struct history *h, u32 slot, const struct augur_event *e)
 	r->op = e->op;
 	r->flags = e->flags;
 	r->path = k ? k->id : 0;
-	h->last_row[slot] = e->op == AUGUR_EV_OPEN || e->op == AUGUR_EV_READDIR ? h->last_id : 0;
+	h->last[slot].row = 0;
+	if (e->op == AUGUR_EV_OPEN || e->op == AUGUR_EV_READDIR) {
+		h->last[slot].row = h->last_id;
+		memcpy(h->last[slot].oid, e->oid, AUGUR_OID_LEN);
+	}
 	o = open_slot(h, r->open_id);
 	if (e->op == AUGUR_EV_OPEN || !r->open_id || o->open_id != r->open_id || o->session != r->session)
 		return;
