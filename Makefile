@@ -27,7 +27,8 @@ ASAN := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno
 COMMON_SRC := $(wildcard kmod/common/*.c)
 DAEMON_SRC := $(shell find daemon -name '*.c' -not -path 'daemon/torch/*' 2> /dev/null | LC_ALL=C sort)
 DAEMON_LIB := $(filter-out daemon/main.c,$(DAEMON_SRC)) $(COMMON_SRC)
-AUGUR_SRC := $(wildcard tools/augur/*.c) daemon/base/mem.c daemon/base/log.c
+AUGUR_SRC := $(wildcard tools/augur/*.c) daemon/base/mem.c daemon/base/log.c daemon/base/db_conn.c \
+	daemon/history/query.c daemon/history/segment.c daemon/history/offline.c kmod/common/record.c
 MOUNT_SRC := $(wildcard tools/mount/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 UNIT := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/asan/unit/%)
@@ -141,6 +142,9 @@ $(BUILD)/augur: $(call objects,obj,$(AUGUR_SRC))
 	$(call link,$(CFLAGS),$(PKG_LIBS))
 $(BUILD)/mount.augurfs: $(call objects,obj,$(MOUNT_SRC))
 	$(call link,$(CFLAGS))
+
+$(BUILD)/log_bench: $(call objects,obj,tests/bench/log_bench.c) $(BUILD)/obj/libaugurd.a
+	$(call link,$(CFLAGS),$(PKG_LIBS))
 
 asan: $(BUILD)/asan/augurd ## the daemon under sanitizers, build/asan/augurd
 $(BUILD)/asan/augurd: $(BUILD)/asan/daemon/main.o $(BUILD)/asan/libaugurd.a

@@ -5,8 +5,9 @@
  *
  * One short-lived, single-threaded process.  A verb reads its arguments, asks augurd over
  * the control socket or reads sysfs, prints, and returns an exit code.  It never opens
- * netlink, a database of the daemon, or a path below a mount: a command that is meant to
- * explain a hanging mount must not hang on it.
+ * netlink, a database of the daemon (but for the access log, to read it while no daemon
+ * answers), or a path below a mount: a command that is meant to explain a hanging mount must
+ * not hang on it.
  *
  * Exit codes: 0 fine, 1 failed, 2 degraded or wrong usage, 77 not applicable here.
  */

@@ -26,10 +26,17 @@ const struct verb verbs[] = {
 	  "      --depth N     levels below each directory (default: all)\n"
 	  "      --check       fetch nothing: say which of the named objects are here\n",
 	  { "augur warm /mnt/src", "git ls-files | augur warm -f -", "augur warm --check /mnt/data.bin" }, cmd_warm },
-	{ "log", "[-f] [-n N] [MOUNT]", "the recorded accesses, newest last",
+	{ "log", "[-f] [-n N] [FILTER...] [MOUNT]", "the recorded accesses, newest last",
 	  "  -n, --lines N     so many rows, at most 10000 (default: 20)\n"
-	  "  -f, --follow      go on with new ones until interrupted\n",
-	  { "augur log", "augur log -f /mnt", "augur log -n 1000 --json" }, cmd_log },
+	  "  -f, --follow      go on with new ones until interrupted\n"
+	  "      --path PATH   of this object and what is below it\n"
+	  "      --program NAME   --session KEY   --kind KIND[,KIND...]\n"
+	  "                    of this program or job; open, read, miss, fault, close, lookup, readdir\n"
+	  "      --since TIME  --until TIME\n"
+	  "                    10m (ago; s, m, h, d), HH:MM, 'YYYY-MM-DD HH:MM', @SECONDS\n"
+	  "      --scanners    only jobs that walk trees; --no-scanners: none of them\n"
+	  "      --file DB     from this file instead of asking augurd\n",
+	  { "augur log", "augur log -f --kind miss /mnt", "augur log --since 1h --no-scanners --path /mnt/src --json" }, cmd_log },
 	{ "abort", "MOUNT|ID", "end every wait of a mount, for good; then unmount it", "",
 	  { "augur abort /mnt", "augur abort 3", "augur abort /mnt && umount /mnt" }, cmd_abort },
 	{ "doctor", "[--cache DIR] [--source SOURCE]", "check what a mount stands on, and how to mend it",
