@@ -46,6 +46,7 @@
 	X(opens) X(reads) X(read_bytes) X(miss_bytes) X(faults_absent)	\
 	X(lookups) X(lookups_negative) X(negatives_dropped) X(readdirs) X(listings_built)	\
 	X(grants) X(grant_bytes) X(fills_unasked_bytes)			\
+	X(evictions) X(evicted_bytes) X(evictions_refused) X(streamed_bytes)	\
 	X(opens_unleased) X(opens_offline)				\
 	X(invals) X(switches)						\
 	X(events_accepted) X(events_dropped) X(events_produced)
@@ -151,6 +152,7 @@ struct augur_inode {
 	u64			map_gen;	/* raised at each newly present chunk */
 	atomic_t		mappings;	/* vmas through the wrapper */
 	atomic_t		opens;		/* open files, file.c; raised under ai->lock */
+	atomic_t		reading;	/* between augur_read_begin() and _end() */
 	struct list_head	unsettled;	/* augur_sb.unsettled, under its lock */
 	u64			unsettled_seq;
 	/* directories, dir.c and listing.c */
@@ -303,11 +305,17 @@ void augur_presence_init(struct augur_inode *ai);
 void augur_presence_free(struct augur_inode *ai);	/* evict_inode */
 /* The directory holds all of its names from now on. */
 void augur_mark_populated(struct inode *dir);
-/* Asks leave to drop the bytes: 0 or -EBUSY. */
-int augur_try_evict(struct inode *inode);
 /* iput() that never tears an inode down in the caller's context. */
 void augur_iput_async(struct augur_sb *asb, struct inode *inode);
 /* The rest of presence.c (marks, grants, settling) is in upcall.h. */
+
+/* -------- evict.c: bytes that go again -------- */
+/*
+ * Around looking at the lower file's bytes in [pos, pos + len) of a file that may be incomplete:
+ * true says that they are present and stay so until augur_read_end(); false, that some are not.
+ */
+bool augur_read_begin(struct inode *inode, loff_t pos, u64 len);
+void augur_read_end(struct inode *inode);
 
 /* -------- upcall.c: request table; netlink.c: the only netlink speaker -------- */
 int augur_upcall_init(void);		/* module: caches, workqueue; before netlink */
@@ -362,7 +370,7 @@ void augur_debugfs_exit(void);
 void augur_debugfs_add(struct augur_sb *asb);
 void augur_debugfs_del(struct augur_sb *asb);
 /* Named fault points; debugfs augurfs/inject/<name> holds "times" (0 off). */
-#define AUGUR_INJECTS(X) X(leak_req) X(drop_doorbell) X(skip_hide_xattr) X(no_coalesce) X(unstable_ino) X(unkillable) X(ignore_lease) X(lower_mtime) \
+#define AUGUR_INJECTS(X) X(leak_req) X(drop_doorbell) X(skip_hide_xattr) X(no_coalesce) X(unstable_ino) X(unkillable) X(ignore_lease) X(lower_mtime) X(evict_pinned) \
 	X(show_holes) X(drop_resend) X(unfreezable) X(no_prefault) X(mark_early) X(any_session) \
 	X(handler_lock) X(no_wrap) X(map_around)
 enum augur_inject {

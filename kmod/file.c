@@ -248,17 +248,21 @@ static ssize_t read_step(struct kiocb *iocb, struct iov_iter *to, size_t len, si
 {
 	struct file *file = iocb->ki_filp;
 	struct augur_file *af = file->private_data;
+	struct inode *inode = file_inode(file);
 	ssize_t ret;
 
-	ret = make_present(file_inode(file), af, iocb->ki_pos, len, rest,
-			   iocb->ki_flags & IOCB_NOWAIT);
-	if (ret)
-		return ret;
-	ret = touch_buffer(iocb, to, len);
-	if (ret < 0)
-		return ret;
+	do {
+		ret = make_present(inode, af, iocb->ki_pos, len, rest, iocb->ki_flags & IOCB_NOWAIT);
+		if (ret)
+			return ret;
+		ret = touch_buffer(iocb, to, len);
+		if (ret < 0)
+			return ret;
+		/* What was streamed may be gone again. */
+	} while (!augur_read_begin(inode, iocb->ki_pos, ret));
 	iov_iter_truncate(to, ret);
 	ret = lower_read(iocb, to);
+	augur_read_end(inode);
 	iov_iter_reexpand(to, rest - max_t(ssize_t, ret, 0));
 	return ret;
 }
@@ -318,12 +322,16 @@ static ssize_t augur_splice_read(struct file *file, loff_t *ppos, struct pipe_in
 		return PTR_ERR(lower);
 	if (!augur_is_complete(inode)) {
 		len = min_t(size_t, len, (size_t)READ_ONCE(pipe->max_usage) << PAGE_SHIFT);
-		ret = make_present(inode, af, pos, len, len, flags & SPLICE_F_NONBLOCK);
-		if (ret)
-			return ret;
+		do {
+			ret = make_present(inode, af, pos, len, len, flags & SPLICE_F_NONBLOCK);
+			if (ret)
+				return ret;
+		} while (!augur_read_begin(inode, pos, len));
 		evf = 0;
 	}
 	ret = augur_lower_splice_read(lower, file, ppos, pipe, len, flags);
+	if (!evf)
+		augur_read_end(inode);
 	if (ret > 0)
 		account_read(inode, af, pos, ret, evf);
 	return ret;

@@ -69,11 +69,6 @@ static void augur_vm_close(struct vm_area_struct *vma)
 
 /* -------- faults -------- */
 
-static bool page_present(struct inode *inode, pgoff_t pgoff)
-{
-	return augur_present(inode, (loff_t)pgoff << PAGE_SHIFT, PAGE_SIZE);
-}
-
 /*
  * The lock may not be dropped: a second attempt, or a caller that will not wait (ptrace, a
  * hypervisor).  For the latter's next attempt the bytes are asked for.
@@ -154,9 +149,15 @@ static vm_fault_t augur_vm_fault(struct vm_fault *vmf)
 	vm_fault_t ret;
 	u64 len;
 
-	if (unlikely(!page_present(inode, vmf->pgoff)))
-		return fault_absent(vmf, inode, (loff_t)vmf->pgoff << PAGE_SHIFT, PAGE_SIZE);
+	pos = (loff_t)vmf->pgoff << PAGE_SHIFT;
+	/*
+	 * Until the lower file has read the page.  Who evicts it later punches a hole, which waits
+	 * for the lock that the page is returned with and takes it out of all page tables.
+	 */
+	if (unlikely(!augur_read_begin(inode, pos, PAGE_SIZE)))
+		return fault_absent(vmf, inode, pos, PAGE_SIZE);
 	ret = vo->lower->fault(vmf);
+	augur_read_end(inode);
 	if (ret & (VM_FAULT_ERROR | VM_FAULT_NOPAGE | VM_FAULT_RETRY | VM_FAULT_DONE_COW))
 		return ret;
 	if (likely(!maps_more(vmf, &pos, &len) || augur_present(inode, pos, len)))
@@ -175,6 +176,7 @@ static vm_fault_t augur_vm_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_
 	struct augur_vmops *vo = vmops_of(vmf->vma);
 	struct inode *inode = file_inode(vo->upper);
 	pgoff_t first = start, last = end;
+	vm_fault_t ret;
 
 	if (!augur_is_complete(inode) && !augur_inject(AUGUR_INJECT_map_around)) {
 		/* It may map a huge page that the range only touches.  To be asked for is the range. */
@@ -182,11 +184,13 @@ static vm_fault_t augur_vm_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_
 			first = round_down(start, PMD_SIZE >> PAGE_SHIFT);
 			last = round_up(end + 1, PMD_SIZE >> PAGE_SHIFT) - 1;
 		}
-		if (!augur_present(inode, (loff_t)first << PAGE_SHIFT,
-				   (u64)(last - first + 1) << PAGE_SHIFT))
-			return 0;
 	}
-	return vo->lower->map_pages(vmf, start, end);
+	if (!augur_read_begin(inode, (loff_t)first << PAGE_SHIFT,
+			      (u64)(last - first + 1) << PAGE_SHIFT))
+		return 0;
+	ret = vo->lower->map_pages(vmf, start, end);
+	augur_read_end(inode);
+	return ret;
 }
 
 /* -------- mmap -------- */

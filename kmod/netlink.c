@@ -32,7 +32,7 @@ const struct nla_policy augur_policy_reply_item[AUGUR_A_MAP + 1] = {
 	[AUGUR_A_REQ_ID]	= P_U64,
 	[AUGUR_A_OP]		= NLA_POLICY_RANGE(NLA_U32, AUGUR_OP_LOOKUP, AUGUR_OP_NAMEOP),
 	[AUGUR_A_STATUS]	= NLA_POLICY_RANGE(NLA_S32, -MAX_ERRNO, 0),
-	[AUGUR_A_FLAGS]		= NLA_POLICY_MASK(NLA_U32, AUGUR_RP_COMPLETE),
+	[AUGUR_A_FLAGS]		= NLA_POLICY_MASK(NLA_U32, AUGUR_RP_COMPLETE | AUGUR_RP_STREAM),
 	[AUGUR_A_OFFSET]	= P_U64,
 	[AUGUR_A_LENGTH]	= P_U64,
 	[AUGUR_A_MAP]		= P_MAP,
@@ -57,9 +57,12 @@ const struct nla_policy augur_policy_lease_item[AUGUR_A_DEADLINE_NS + 1] = {
 	[AUGUR_A_DEADLINE_NS]	= P_U64,
 };
 
-const struct nla_policy augur_policy_evict_item[AUGUR_A_FH + 1] = {
+const struct nla_policy augur_policy_evict_item[AUGUR_A_LENGTH + 1] = {
 	[AUGUR_A_OID]		= P_OID,
 	[AUGUR_A_FH]		= P_FH,
+	[AUGUR_A_FLAGS]		= NLA_POLICY_MASK(NLA_U32, AUGUR_EV_ASK),
+	[AUGUR_A_OFFSET]	= P_U64,
+	[AUGUR_A_LENGTH]	= P_U64,
 };
 
 POLICY(policy_hello) = {
@@ -138,6 +141,7 @@ POLICY(policy_evict) = {
 POLICY(policy_pin) = {
 	P_SESSION,
 	[AUGUR_A_OID]		= P_OID,
+	[AUGUR_A_FH]		= P_FH,
 	[AUGUR_A_FLAGS]		= NLA_POLICY_MASK(NLA_U32, AUGUR_PIN_SET | AUGUR_PIN_CLEAR),
 };
 

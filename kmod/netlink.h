@@ -33,7 +33,7 @@ extern const struct nla_policy augur_policy_reply_item[AUGUR_A_MAP + 1];
 extern const struct nla_policy augur_policy_settle_item[AUGUR_A_LENGTH + 1];
 extern const struct nla_policy augur_policy_inval_item[AUGUR_A_KIND + 1];
 extern const struct nla_policy augur_policy_lease_item[AUGUR_A_DEADLINE_NS + 1];
-extern const struct nla_policy augur_policy_evict_item[AUGUR_A_FH + 1];
+extern const struct nla_policy augur_policy_evict_item[AUGUR_A_LENGTH + 1];
 
 /* Every message needs this; the sender and the opener of the socket. */
 bool augur_netlink_may(struct sk_buff *skb);

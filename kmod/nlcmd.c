@@ -165,6 +165,10 @@ static int check_fetched(const struct augur_req *req, const struct reply_item *i
 		NL_SET_ERR_MSG(ack, "augurfs: MAP was not asked for");
 		return -EINVAL;
 	}
+	if ((it->flags & AUGUR_RP_STREAM) && ((it->flags & AUGUR_RP_COMPLETE) || it->map)) {
+		NL_SET_ERR_MSG(ack, "augurfs: what is streamed is a range");
+		return -EINVAL;
+	}
 	if (augur_presence_check(req->inode, it->off, it->len, it->map_len)) {
 		NL_SET_ERR_MSG(ack, "augurfs: OFFSET, LENGTH or MAP does not fit the file");
 		return -ERANGE;
@@ -214,8 +218,10 @@ static int apply_reply_item(struct augur_call *call, const struct reply_item *it
 	if (it->op == AUGUR_OP_FETCH && !status)
 		status = augur_presence_mark(req->inode, it->off, it->len, it->map, it->map_len,
 					     it->flags, req->flags & AUGUR_RQ_WANT_MAP);
-	else if (S_ISDIR(req->inode->i_mode) && (it->flags & AUGUR_RP_COMPLETE) &&
-		 (!status || (status == -ENOENT && it->op == AUGUR_OP_LOOKUP)))
+	if (it->op == AUGUR_OP_FETCH && !status && (it->flags & AUGUR_RP_STREAM))
+		augur_stat_add(call->asb, streamed_bytes, it->len);
+	if (S_ISDIR(req->inode->i_mode) && (it->flags & AUGUR_RP_COMPLETE) &&
+	    (!status || (status == -ENOENT && it->op == AUGUR_OP_LOOKUP)))
 		augur_mark_populated(req->inode);
 	ended = augur_req_end(req, status, it->flags, AUGUR_END_REPLY);
 	augur_req_put(req, AUGUR_WHY_REPLY);

@@ -369,31 +369,39 @@ int augur_nl_lease(struct augur_call *call)
 
 static int evict_check(struct augur_call *call, struct nlattr **tb, struct nlattr *item, bool apply)
 {
-	return NEED(call, item, tb, AUGUR_A_OID) || NEED(call, item, tb, AUGUR_A_FH) ? -EINVAL : 0;
+	if (NEED(call, item, tb, AUGUR_A_OID) || NEED(call, item, tb, AUGUR_A_FH) ||
+	    !tb[AUGUR_A_OFFSET] != !tb[AUGUR_A_LENGTH])
+		return -EINVAL;
+	return tb[AUGUR_A_LENGTH] && !nla_get_u64(tb[AUGUR_A_LENGTH]) ? -EINVAL : 0;
 }
 
-static int evict_one(struct augur_call *call, struct nlattr **tb)
+static int evict_one(struct augur_call *call, struct nlattr **tb, u32 *why)
 {
+	bool ask = tb[AUGUR_A_FLAGS] && (nla_get_u32(tb[AUGUR_A_FLAGS]) & AUGUR_EV_ASK);
+	u64 off = tb[AUGUR_A_OFFSET] ? nla_get_u64(tb[AUGUR_A_OFFSET]) : 0;
+	u64 len = tb[AUGUR_A_LENGTH] ? nla_get_u64(tb[AUGUR_A_LENGTH]) : 0;
 	struct nlattr *fh = tb[AUGUR_A_FH];
 	struct inode *inode;
 	int err;
 
+	*why = 0;
 	inode = augur_iget_fh(call->asb->sb, nla_data(fh), nla_len(fh));
 	if (IS_ERR(inode))
 		return PTR_ERR(inode);
 	err = -ESTALE;
 	if (!memcmp(AUGUR_I(inode)->oid, nla_data(tb[AUGUR_A_OID]), AUGUR_OID_LEN))
-		err = augur_try_evict(inode);
+		err = augur_try_evict(inode, off, len, ask, why);
 	augur_iput_async(call->asb, inode);
 	return err;
 }
 
-static int put_evicted(struct sk_buff *skb, const struct nlattr *oid, int status)
+static int put_evicted(struct sk_buff *skb, const struct nlattr *oid, int status, u32 why)
 {
 	struct nlattr *nest = nla_nest_start(skb, AUGUR_A_ITEM);
 
 	if (!nest || nla_put(skb, AUGUR_A_OID, AUGUR_OID_LEN, nla_data(oid)) ||
-	    nla_put_s32(skb, AUGUR_A_STATUS, status))
+	    nla_put_s32(skb, AUGUR_A_STATUS, status) ||
+	    (why && nla_put_u32(skb, AUGUR_A_KIND, why)))
 		return -EMSGSIZE;
 	nla_nest_end(skb, nest);
 	return 0;
@@ -401,10 +409,11 @@ static int put_evicted(struct sk_buff *skb, const struct nlattr *oid, int status
 
 int augur_nl_evict(struct augur_call *call)
 {
-	size_t one = nla_total_size(nla_total_size(AUGUR_OID_LEN) + nla_total_size(sizeof(s32)));
-	struct nlattr *tb[AUGUR_A_FH + 1], *pos;
+	size_t one = nla_total_size(nla_total_size(AUGUR_OID_LEN) + 2 * nla_total_size(sizeof(s32)));
+	struct nlattr *tb[AUGUR_A_LENGTH + 1], *pos;
 	struct sk_buff *skb;
 	int rem, err;
+	u32 why;
 	void *hdr;
 
 	err = WALK(call, augur_policy_evict_item, evict_check);
@@ -415,9 +424,10 @@ int augur_nl_evict(struct augur_call *call)
 	if (!skb)
 		return -ENOMEM;
 	augur_for_each_nested(pos, call->info, AUGUR_A_ITEM, rem) {
-		if (nla_parse_nested(tb, AUGUR_A_FH, pos, augur_policy_evict_item, NULL))
+		if (nla_parse_nested(tb, AUGUR_A_LENGTH, pos, augur_policy_evict_item, NULL))
 			continue;
-		err = put_evicted(skb, tb[AUGUR_A_OID], evict_one(call, tb));
+		err = evict_one(call, tb, &why);
+		err = put_evicted(skb, tb[AUGUR_A_OID], err, why);
 		if (err) {
 			nlmsg_free(skb);
 			return err;
@@ -431,19 +441,26 @@ int augur_nl_evict(struct augur_call *call)
 int augur_nl_pin(struct augur_call *call)
 {
 	struct genl_info *info = call->info;
+	struct nlattr *fh = info->attrs[AUGUR_A_FH];
 	struct inode *inode;
 	u32 flags;
-	int err;
+	int err = 0;
 
 	if (GENL_REQ_ATTR_CHECK(info, AUGUR_A_OID) || GENL_REQ_ATTR_CHECK(info, AUGUR_A_FLAGS))
 		return -EINVAL;
 	flags = nla_get_u32(info->attrs[AUGUR_A_FLAGS]);
 	if (flags != AUGUR_PIN_SET && flags != AUGUR_PIN_CLEAR)
 		return -EINVAL;
-	inode = augur_ilookup(call->asb->sb, nla_data(info->attrs[AUGUR_A_OID]));
-	if (!inode)
-		return -ENOENT;
-	err = augur_pin(inode, flags == AUGUR_PIN_SET);
+	if (fh)
+		inode = augur_iget_fh(call->asb->sb, nla_data(fh), nla_len(fh));
+	else
+		inode = augur_ilookup(call->asb->sb, nla_data(info->attrs[AUGUR_A_OID]));
+	if (IS_ERR_OR_NULL(inode))
+		return inode ? PTR_ERR(inode) : -ENOENT;
+	if (memcmp(AUGUR_I(inode)->oid, nla_data(info->attrs[AUGUR_A_OID]), AUGUR_OID_LEN))
+		err = -ESTALE;
+	else
+		augur_pin(inode, flags == AUGUR_PIN_SET);
 	augur_iput_async(call->asb, inode);
 	return err;
 }

@@ -30,6 +30,7 @@ void augur_presence_init(struct augur_inode *ai)
 	INIT_LIST_HEAD(&ai->unsettled);
 	atomic_set(&ai->mappings, 0);
 	atomic_set(&ai->opens, 0);
+	atomic_set(&ai->reading, 0);
 	ai->state = 0;
 	ai->map = NULL;
 	ai->map_chunks = 0;
@@ -38,7 +39,7 @@ void augur_presence_init(struct augur_inode *ai)
 	ai->unsettled_seq = 0;
 }
 
-static void map_free(u8 *map)
+void augur_map_free(u8 *map)
 {
 	if (!map)
 		return;
@@ -48,7 +49,7 @@ static void map_free(u8 *map)
 
 void augur_presence_free(struct augur_inode *ai)
 {
-	map_free(ai->map);
+	augur_map_free(ai->map);
 	ai->map = NULL;
 	ai->map_chunks = 0;
 }
@@ -89,10 +90,10 @@ void augur_iput_async(struct augur_sb *asb, struct inode *inode)
 }
 
 /* Pins or unpins to what the state says; ai->lock held.  True: the caller drops one reference. */
-static bool pin_update(struct augur_inode *ai)
+bool augur_pin_update(struct augur_inode *ai)
 {
 	struct augur_sb *asb = AUGUR_SB(ai->vfs.i_sb);
-	bool want = ai->state & (AUGUR_IS_UNSETTLED | AUGUR_IS_PINNED | AUGUR_IS_DIRTY);
+	bool want = ai->state & (AUGUR_IS_UNSETTLED | AUGUR_IS_DIRTY);
 	bool drop = false;
 
 	spin_lock(&asb->unsettled_lock);
@@ -416,7 +417,7 @@ static int map_alloc(struct inode *inode)
 		map = NULL;
 	}
 	spin_unlock(&ai->lock);
-	map_free(map);
+	augur_map_free(map);
 	return 0;
 }
 
@@ -473,7 +474,8 @@ int augur_presence_mark(struct inode *inode, u64 off, u64 len, const u8 *map, si
 			map_merge(ai, map);
 		if (mark_range(ai, off, len, size))
 			set |= AUGUR_IS_UNSETTLED;
-		if (augur_map_all(ai->map, 0, ai->map_chunks))
+		/* What is streamed goes again, while it is open. */
+		if (!(rp_flags & AUGUR_RP_STREAM) && augur_map_all(ai->map, 0, ai->map_chunks))
 			set |= AUGUR_IS_COMPLETE | AUGUR_IS_MAPPED;
 	}
 	augur_state_change(ai, set, 0);
@@ -483,10 +485,10 @@ int augur_presence_mark(struct inode *inode, u64 off, u64 len, const u8 *map, si
 		ai->map_chunks = 0;
 	}
 	ai->map_gen++;
-	pin_update(ai);
+	augur_pin_update(ai);
 out:
 	spin_unlock(&ai->lock);
-	map_free(old);
+	augur_map_free(old);
 	return 0;
 }
 
@@ -501,7 +503,7 @@ void augur_mark_populated(struct inode *dir)
 	spin_unlock(&ai->lock);
 }
 
-static u64 present_bytes(struct inode *inode)
+u64 augur_present_bytes(struct inode *inode)
 {
 	struct augur_inode *ai = AUGUR_I(inode);
 	u64 size = i_size_read(inode), n;
@@ -527,64 +529,15 @@ void augur_settle(struct inode *inode, u64 recorded_bytes, unsigned int rp_flags
 	if ((ai->state & AUGUR_IS_COMPLETE) && (rp_flags & AUGUR_RP_COMPLETE))
 		same = true;
 	else
-		same = !(rp_flags & AUGUR_RP_COMPLETE) && present_bytes(inode) == recorded_bytes;
+		same = !(rp_flags & AUGUR_RP_COMPLETE) && augur_present_bytes(inode) == recorded_bytes;
 	if (same && (ai->state & AUGUR_IS_UNSETTLED)) {
 		augur_state_change(ai, 0, AUGUR_IS_UNSETTLED);
 		augur_blocks_update(inode);
-		drop = pin_update(ai);
+		drop = augur_pin_update(ai);
 	}
 	spin_unlock(&ai->lock);
 	if (drop)
 		augur_iput_async(AUGUR_SB(inode->i_sb), inode);
-}
-
-int augur_pin(struct inode *inode, bool set)
-{
-	struct augur_inode *ai = AUGUR_I(inode);
-	bool drop;
-
-	spin_lock(&ai->lock);
-	if (set)
-		augur_state_change(ai, AUGUR_IS_PINNED, 0);
-	else
-		augur_state_change(ai, 0, AUGUR_IS_PINNED);
-	drop = pin_update(ai);
-	spin_unlock(&ai->lock);
-	if (drop)
-		augur_iput_async(AUGUR_SB(inode->i_sb), inode);
-	return 0;
-}
-
-/*
- * Nobody reads, maps, fills or relies on it: from now on it is absent.  An open that comes
- * a moment later sees that and asks; the daemon punches only after this said 0.
- */
-int augur_try_evict(struct inode *inode)
-{
-	struct augur_inode *ai = AUGUR_I(inode);
-	int err = -EBUSY;
-	u8 *old = NULL;
-
-	if (!S_ISREG(inode->i_mode))
-		return -EINVAL;
-	spin_lock(&ai->lock);
-	if (atomic_read(&ai->opens) || atomic_read(&ai->mappings) || ai->grants ||
-	    /* Mappings of complete files are the lower file's own. */
-	    mapping_mapped(ai->lower->i_mapping) ||
-	    !list_empty(&ai->fetches) ||
-	    (ai->state & (AUGUR_IS_DIRTY | AUGUR_IS_UNSETTLED | AUGUR_IS_PINNED | AUGUR_IS_LOCAL)))
-		goto out;
-	err = augur_state_change(ai, 0, AUGUR_IS_COMPLETE | AUGUR_IS_MAPPED);
-	if (err)
-		goto out;
-	augur_blocks_update(inode);
-	old = ai->map;
-	ai->map = NULL;
-	ai->map_chunks = 0;
-out:
-	spin_unlock(&ai->lock);
-	map_free(old);
-	return err;
 }
 
 /* -------- grants -------- */

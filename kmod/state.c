@@ -125,6 +125,8 @@ void augur_state_init(struct augur_inode *ai, const struct augur_rec *rec)
 		state |= AUGUR_IS_STALE;
 	if (rec->flags & AUGUR_REC_LOCAL)
 		state |= AUGUR_IS_LOCAL;
+	if (rec->flags & AUGUR_REC_PINNED)
+		state |= AUGUR_IS_PINNED;
 	/* Pairs with augur_is_complete(), as in augur_state_change(). */
 	smp_store_release(&ai->state, state);
 }

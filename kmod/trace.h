@@ -187,6 +187,27 @@ TRACE_EVENT(augur_grant,
 		  __entry->begin ? "begin" : "end")
 );
 
+TRACE_EVENT(augur_evict,
+	TP_PROTO(u64 ino, u64 off, u64 len, int err, u32 why),
+	TP_ARGS(ino, off, len, err, why),
+	TP_STRUCT__entry(
+		__field(u64, ino)
+		__field(u64, off)
+		__field(u64, len)
+		__field(int, err)
+		__field(u32, why)
+	),
+	TP_fast_assign(
+		__entry->ino = ino;
+		__entry->off = off;
+		__entry->len = len;
+		__entry->err = err;
+		__entry->why = why;
+	),
+	TP_printk("ino=%llu off=%llu len=%llu err=%d busy=%u", __entry->ino, __entry->off,
+		  __entry->len, __entry->err, __entry->why)
+);
+
 TRACE_EVENT(augur_state,
 	TP_PROTO(u64 ino, unsigned int old, unsigned int now),
 	TP_ARGS(ino, old, now),

@@ -191,7 +191,11 @@ int augur_presence_mark(struct inode *inode, u64 off, u64 len, const u8 *map, si
 int augur_presence_check(struct inode *inode, u64 off, u64 len, size_t map_len);
 /* The durable claim says @present_bytes, or complete: unpins if so does memory. */
 void augur_settle(struct inode *inode, u64 present_bytes, unsigned int rp_flags);
-int augur_pin(struct inode *inode, bool set);
+/* ai->lock held.  Pins or unpins to what the state says; true: the caller drops one reference. */
+bool augur_pin_update(struct augur_inode *ai);
+void augur_map_free(u8 *map);
+/* Bytes present; ai->lock held. */
+u64 augur_present_bytes(struct inode *inode);
 /* ai->lock held: FILLING follows the number of grants and FETCH requests. */
 void augur_filling_inc(struct augur_inode *ai);
 void augur_filling_dec(struct augur_inode *ai);
@@ -200,6 +204,15 @@ struct inode *augur_unsettled_next(struct augur_sb *asb, u64 *seq);
 /* umount: drops the references of all pins. */
 void augur_unsettle_all(struct augur_sb *asb);
 void augur_iput_work(struct work_struct *work);
+
+/* -------- evict.c -------- */
+
+void augur_pin(struct inode *inode, bool set);
+/*
+ * Asks leave to drop all bytes, or with @len those of the whole chunks in [off, off + len):
+ * 0, or -EBUSY and *why is AUGUR_BUSY_*, or -EINVAL, -ERANGE.  @ask: only says what it would do.
+ */
+int augur_try_evict(struct inode *inode, u64 off, u64 len, bool ask, u32 *why);
 
 /* -------- event.c -------- */
 

@@ -9,7 +9,7 @@
 #include "record.h"
 
 #define NSEC_MAX	999999999U
-#define REC_FLAGS	(AUGUR_REC_STUB | AUGUR_REC_COMPLETE | AUGUR_REC_STALE | AUGUR_REC_LOCAL)
+#define REC_FLAGS	(AUGUR_REC_STUB | AUGUR_REC_COMPLETE | AUGUR_REC_STALE | AUGUR_REC_LOCAL | AUGUR_REC_PINNED)
 
 _Static_assert(sizeof(struct augur_record) == AUGUR_RECORD_LEN, "the record is 64 bytes");
 _Static_assert(offsetof(struct augur_record, crc) == AUGUR_RECORD_LEN - 4, "the crc is last");

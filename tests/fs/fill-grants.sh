@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # fill-grants: only what is absent and free is granted; what is filled is present at once; an inode whose memory is
-# ahead of its durable claim stays until it is settled; eviction takes nobody's bytes; versions are switched by name.
+# ahead of its durable claim stays until it is settled; versions are switched by name.
 # timeout: 300
 . /payload/tests/lib/guest.sh
 
@@ -42,10 +42,6 @@ def touch(name):
 
 def settle(name, length, flags=0):
     d.do("SETTLE", [("ITEM", [("OID", oid_of(name)), ("FLAGS", flags), ("LENGTH", length)])])
-
-def evict(name):
-    r = d.do("EVICT", [("ITEM", [("OID", oid_of(name)), ("FH", handle(vol.lower(name)))])])
-    return r["ITEM"][0]["STATUS"]
 
 def grants():
     "whole chunks, cut at the size; twice is nothing; FILL_END frees them"
@@ -127,37 +123,6 @@ def settled():
     settle("f4", 0, COMPLETE)
     assert "f4" not in inodes()
 
-def evicted():
-    "never what is open, mapped, pinned, unsettled or being filled"
-    name = "f5"
-    g = begin(name)
-    assert evict(name) == -E.EBUSY
-    vol.fill(name, 0, b"e" * SIZE)
-    end(g, flags=COMPLETE)
-    assert evict(name) == -E.EBUSY                 # unsettled
-    claim = lambda flags: os.setxattr(vol.lower(name), "trusted.augur", record(oid_of(name), size=SIZE, flags=flags))
-    claim(REC_COMPLETE)
-    settle(name, 0, COMPLETE)
-    fd = os.open(vol.path(name), os.O_RDONLY)
-    assert evict(name) == -E.EBUSY
-    # not Python's mmap, which keeps the file open
-    libc.mmap.restype = ctypes.c_void_p
-    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
-    m = libc.mmap(None, SIZE, 1, 1, fd, 0)
-    os.close(fd)
-    assert evict(name) == -E.EBUSY and ctypes.string_at(m + 5, 1) == b"e"
-    libc.munmap(ctypes.c_void_p(m), ctypes.c_size_t(SIZE))
-    claim(STUB)
-    d.do("PIN", [("OID", oid_of(name)), ("FLAGS", 1)])
-    assert evict(name) == -E.EBUSY and inodes()[name]["STATE"] & IS_PINNED
-    d.do("PIN", [("OID", oid_of(name)), ("FLAGS", 2)])
-    until(lambda: evict(name) == 0, "evicted")
-    r = Reader(vol.path(name), 0, 5)
-    q = d.request("FETCH")                         # absent from now on
-    d.reply(q, off=0, length=q["LENGTH"])
-    assert r.result() == b"eeeee"
-    refused(E.ENOENT, d.do, "PIN", [("OID", b"o" * 16), ("FLAGS", 1)])
-
 def switched():
     "SWITCH and REMOVE change a name only if it is the inode that was meant"
     old, new = handle(vol.lower("f6")), vol.cache + "/.augur/tmp/n6"
@@ -216,5 +181,5 @@ def umount_with_all():
     vol.umount()
     refused(E.ENODEV, d.do, "EPOCH", [("EPOCH", 9)])
 
-run(grants, requests_are_grants, maps, settled, evicted, switched, invalidated, ends_with_session, umount_with_all)
+run(grants, requests_are_grants, maps, settled, switched, invalidated, ends_with_session, umount_with_all)
 PY

@@ -49,9 +49,11 @@ CMD_OF = {n: name for name, n in CMD.items()}
 PACK = dict(u32="=I", u64="=Q", s32="=i")
 
 RESEND, PREFETCH, WANT_MAP = 1, 2, 8
-COMPLETE = 1
+COMPLETE, STREAM = 1, 2
+ASK = 1
+BUSY = dict(OPEN=1, MAPPED=2, FILLING=3, DIRTY=4, PINNED=5, READING=6, CLAIMED=7)
 VERSION = 0x00010000
-STUB, REC_COMPLETE, REC_STALE = 1, 2, 4
+STUB, REC_COMPLETE, REC_STALE, REC_PINNED = 1, 2, 4, 16
 IS_COMPLETE, IS_STALE, IS_UNSETTLED, IS_PINNED = 1, 2, 32, 64
 
 NLM_REQUEST, NLM_ACK, NLM_DUMP = 1, 4, 0x300
@@ -461,7 +463,7 @@ def test_abi(header="/payload/tests/augurfs.h"):
     with open(header) as f:
         text = f.read()
     for prefix, table in (("AUGUR_A_", {n: v[0] for n, v in ATTR.items()}),
-                          ("AUGUR_CMD_", CMD), ("AUGUR_OP_", OP)):
+                          ("AUGUR_CMD_", CMD), ("AUGUR_OP_", OP), ("AUGUR_BUSY_", BUSY)):
         for name, number in table.items():
             m = re.search(rf"\b{prefix}{name}\s*=\s*(\d+)", text)
             assert m and int(m[1]) == number, f"{prefix}{name} is {m and m[1]}, here {number}"

@@ -62,7 +62,9 @@
  *       OP must match the request's.  LOOKUP: 0 says the name now exists in the lower
  *       directory with a valid record, -ENOENT that the owner has no such name.
  *       AUGUR_RP_COMPLETE on LOOKUP and POPULATE says that the directory now holds all
- *       of its names; on FETCH, that the whole file is present.  FETCH: OFFSET and
+ *       of its names; on FETCH, that the whole file is present.  AUGUR_RP_STREAM on FETCH
+ *       says that the range is here for a moment only, never claimed, and will be evicted
+ *       by range: the file is not complete then, even if no byte is missing.  FETCH: OFFSET and
  *       LENGTH are what is present now (at least the range asked for, cut at the size);
  *       MAP, allowed when the request had AUGUR_RQ_WANT_MAP, is the presence bitmap of
  *       the whole file, one bit a chunk, lowest bit first.  REVAL: 0 the version is
@@ -110,11 +112,21 @@
  *       Until DEADLINE_NS of CLOCK_BOOTTIME opens of present objects of GROUP make no
  *       upcall.  SEQ only grows; an older one is ignored.  0 ends the lease.
  *
- *   EVICT       u->k  { SESSION, MOUNT_ID, ITEM+ { OID, FH } }   reply { ITEM+ { OID, STATUS } }
- *       Asks leave to drop the bytes of an object; the un-claim is already durable.  0:
- *       nobody uses it and the kernel considers it absent from now on; -EBUSY: open,
- *       mapped, dirty or pinned.
- *   PIN         u->k  { SESSION, MOUNT_ID, OID, FLAGS (AUGUR_PIN_*) }
+ *   EVICT       u->k  { SESSION, MOUNT_ID, ITEM+ { OID, FH, FLAGS (AUGUR_EV_*), OFFSET, LENGTH } }
+ *               reply { ITEM+ { OID, STATUS, KIND u32 (AUGUR_BUSY_*, with -EBUSY) } }
+ *       Asks leave to drop the bytes of an object, never waits.  Without OFFSET and LENGTH
+ *       all of them; the un-claim is already durable.  0: nobody uses it and the kernel
+ *       considers it absent from now on, so that only after this answer a hole may be
+ *       punched; -EBUSY: KIND says why.  With OFFSET and LENGTH the chunks that lie wholly
+ *       in the range, of a file that is not complete and whose presence in memory is ahead
+ *       of its claim: bytes of a streamed read, that were never claimed.  The file may be
+ *       open, mapped or pinned then; reads and faults under way keep it (-EBUSY).  A hole
+ *       up to the file's end is punched beyond it, so that no page is zeroed in part.  With
+ *       AUGUR_EV_ASK nothing is dropped: the answer is what it would be.
+ *   PIN         u->k  { SESSION, MOUNT_ID, OID, FH, FLAGS (AUGUR_PIN_*) }
+ *       EVICT without a range is refused for it from now on, or no longer.  The record of
+ *       the lower inode says so already (AUGUR_REC_PINNED).  With FH an object that is not
+ *       in memory is loaded; without, it is -ENOENT.
  *   COMMITTED   u->k  { SESSION, MOUNT_ID, OID, COMMIT_ID, DIRTY_SEQ, VERSION }          (reserved)
  *   CONFLICT    u->k  { SESSION, MOUNT_ID, OID, COMMIT_ID, VERSION }                     (reserved)
  *   EPOCH       u->k  { SESSION, MOUNT_ID, EPOCH u64 }
@@ -298,6 +310,7 @@ enum augur_nameop {
 
 /* REPLY item, FILL_END, SETTLE: FLAGS */
 #define AUGUR_RP_COMPLETE	(1U << 0)
+#define AUGUR_RP_STREAM		(1U << 1)	/* REPLY to FETCH alone */
 /* FILL_BEGIN reply: FLAGS */
 #define AUGUR_FB_MAP_KNOWN	(1U << 1)	/* kernel already had a presence map */
 
@@ -307,6 +320,20 @@ enum augur_nameop {
 /* PIN: FLAGS */
 #define AUGUR_PIN_SET		(1U << 0)
 #define AUGUR_PIN_CLEAR		(1U << 1)
+
+/* EVICT: FLAGS */
+#define AUGUR_EV_ASK		(1U << 0)	/* drop nothing */
+
+/* EVICT, reply: KIND, what keeps the bytes */
+enum augur_busy {
+	AUGUR_BUSY_OPEN		= 1,
+	AUGUR_BUSY_MAPPED	= 2,
+	AUGUR_BUSY_FILLING	= 3,	/* asked for, or granted */
+	AUGUR_BUSY_DIRTY	= 4,	/* or created here */
+	AUGUR_BUSY_PINNED	= 5,
+	AUGUR_BUSY_READING	= 6,	/* a range: a read or fault is under way */
+	AUGUR_BUSY_CLAIMED	= 7,	/* a range: the file is complete, or its claim says what memory says */
+};
 
 /* INVAL: KIND */
 enum augur_inval {
@@ -363,6 +390,7 @@ enum augur_mount_state {
 #define AUGUR_REC_COMPLETE	(1U << 1)	/* all present, durable (R1) */
 #define AUGUR_REC_STALE		(1U << 2)	/* a newer version exists */
 #define AUGUR_REC_LOCAL		(1U << 3)	/* created on this host */
+#define AUGUR_REC_PINNED	(1U << 4)	/* its bytes are not evicted; of a directory: what is made in it is pinned */
 
 struct augur_record {
 	__le32	magic;
