@@ -97,13 +97,13 @@
 	    "Most predicted objects under way at once. Not used yet.")			\
 	NUM(evict_run, "evict/", "run", 0, 100, 10, "percent free",		\
 	    AUGUR_KNOB_LIVE,							\
-	    "Eviction ends when so much of the cache filesystem is free; above cull. Not used yet.") \
+	    "Eviction ends when so much of the cache filesystem is free; above cull.") \
 	NUM(evict_cull, "evict/", "cull", 0, 100, 7, "percent free",		\
 	    AUGUR_KNOB_LIVE,							\
-	    "Eviction begins below this; above stop. Not used yet.")				\
+	    "Eviction of what is longest unused begins below this; above stop.")				\
 	NUM(evict_stop, "evict/", "stop", 0, 100, 3, "percent free",		\
 	    AUGUR_KNOB_LIVE,							\
-	    "No prediction is fetched below this. Not used yet.")				\
+	    "Below this nothing is fetched that nobody waits for.")				\
 	NUM(reshard_drift, "reshard/", "drift", 0, 1000, 200, "per mille",	\
 	    AUGUR_KNOB_LIVE,							\
 	    "This host's vote: change of the access pattern that triggers a plan. Not used yet.") \

@@ -18,6 +18,8 @@
  *   change.c	changes told by an owner	recover.c objects the index does not know
  *   warm.c	fetch whole subtrees		verbs.c	control socket
  *   health.c	what is said of proxies		log.c	the access log, as asked for
+ *   pin.c	pins, evictions by hand		evict.c	dropping bytes
+ *   space.c	watermarks, full disks
  */
 #ifndef AUGUR_AGENT_AGENT_H
 #define AUGUR_AGENT_AGENT_H
@@ -77,6 +79,27 @@ struct peer {
 };
 
 enum lease_state { LS_NONE, LS_SWEEP, LS_OK };
+/* space.c */
+enum space_state { SPACE_OK, SPACE_CULLING, SPACE_FULL, SPACE_STREAMING };
+#define EVICT_BATCH	64
+#define EVICT_CAPABILITY	(AUGUR_BUSY_CLAIMED + 1)	/* beside AUGUR_BUSY_*: a hole would strip its capabilities */
+/* refused: by reason; 0: another error. */
+struct evict_result { u64 freed, bytes; unsigned int evicted, refused[EVICT_CAPABILITY + 1]; };
+struct space_wait { struct list link; void (*fn)(struct space_wait *w); };
+struct space {
+	enum space_state state;
+	u64		total, free, used, reserve, filled, stream_bytes;
+	u32		run, cull, stop, percent;
+	bool		culling, tight;		/* below cull, not above run yet; below stop */
+	bool		armed, hastened, running, scanned, reserve_busy, reserve_want, reserve_held;
+	u64		due_ns, exhausted_ns, said_ns, round_freed;	/* exhausted: when a round found nothing */
+	unsigned int	changes;
+	struct io_op	op;
+	struct list	files, others;		/* struct fwork, struct space_wait: wait for room */
+	struct list	streams;		/* oldest first */
+	struct use_brief after;			/* where the round is */
+	struct evict_result sum;
+};
 struct shard_lease { u64 seq, floor; enum lease_state state; u8 unclear; u64 sent_ns; };	/* unclear: sweeps in a row that could not compare all */
 
 /* A request of the kernel. */
@@ -142,6 +165,11 @@ struct vol {
 	struct list	reval_q;
 	struct io_op	reval_op;
 	bool		reval_armed;
+	struct space	space;
+	struct list	evicts;		/* evict.c: batches, the first runs */
+	u64		pinned_bytes;	/* pin.c, as last counted */
+	size_t		npins;
+	bool		measuring;
 	/* counters */
 	u64		n_requests, n_lookup, n_populate, n_fetch, n_reval, n_batch, n_ahead, ahead_hits;
 	/* bytes brought unasked, the part of them that was used, and of those brought to fill a file behind */
@@ -246,6 +274,9 @@ struct dir_job {
 	struct stub_job	*j;
 	bool		final;		/* the last of a listing: extras are looked for */
 	unsigned int	loading;
+	u64		evictions;	/* of the cache when the stubs were looked at */
+	struct space_wait room;
+	unsigned int	roomless;	/* times the disk was full */
 	bool		single;		/* of a single lookup: */
 	struct req	*r;		/* its request, if that is still there */
 	int		status;		/* and what the owner said */
@@ -275,7 +306,7 @@ struct fill {
 	u64		version, tag;
 	unsigned int	writes;
 	int		err;
-	bool		ended;
+	bool		ended, stream;
 	enum fill_why	why;
 	u64		begun_ns;
 };
@@ -287,6 +318,8 @@ struct fwork {
 	struct list	waits;		/* struct req */
 	struct list	own;		/* struct file_wait */
 	struct list	fills;
+	struct list	room;		/* space.files: nothing is begun for those who wait until there is room */
+	u64		roomless_ns;	/* since when */
 	/* ahead.c */
 	u64		next_off, window, ahead_end;
 	u32		runs;
@@ -297,6 +330,9 @@ struct fwork {
 	u64		used_ns;
 };
 void file_request(struct req *r, struct cobj *o);
+bool fwork_idle(const struct fwork *f);
+/* Something that those who wait for its bytes were waiting for has happened. */
+void file_kick(struct vol *v, struct cobj *o);
 struct fwork *fwork_get(struct vol *v, struct cobj *o);
 void fwork_put(struct fwork *f);	/* frees it if nothing hangs on it */
 /* Starts fills for what of the range is absent and not under way; with grants if asked for. */
@@ -403,6 +439,35 @@ void health_add(json_t *list, const char *name, const char *state, const char *f
 /* ---- log.c ---- */
 void log_run(struct agent *ag, struct ctl_req *r, json_t *args);
 json_t *log_stats(struct vol *v);		/* the member "history" of a status */
+
+/* ---- evict.c ---- */
+/* Drops the bytes of at most EVICT_BATCH objects; what is in use, pinned or unknown stays. */
+void evict_objects(struct vol *v, const u8 (*oids)[AUGUR_OID_LEN], size_t n,
+		   void (*done)(void *arg, const struct evict_result *res), void *arg);
+void evict_result_add(struct evict_result *sum, const struct evict_result *res);
+
+/* ---- pin.c ---- */
+void pins_measure(struct vol *v);		/* counts what is pinned, for the status */
+void pin_verb(void *ctx, struct ctl_req *r, json_t *args);
+void unpin_verb(void *ctx, struct ctl_req *r, json_t *args);
+void evict_verb(void *ctx, struct ctl_req *r, json_t *args);
+void pins_verb(void *ctx, struct ctl_req *r, json_t *args);
+
+/* ---- space.c ---- */
+void space_init(struct vol *v);
+void space_mount(struct vol *v);
+void space_drop(struct vol *v);			/* the mount is gone */
+void space_end(struct vol *v);
+const char *space_state(const struct vol *v);
+bool space_tight(const struct vol *v);		/* nothing is fetched that nobody waits for */
+bool space_streams(const struct vol *v);
+void space_filled(struct vol *v, u64 bytes);
+/* The disk took no more: kicked, or fn(w), when it is worth another try. */
+void space_wait_file(struct fwork *f);
+void space_wait(struct vol *v, struct space_wait *w, void (*fn)(struct space_wait *w));
+bool space_stream_room(const struct vol *v, u64 len);
+void stream_note(struct vol *v, struct cobj *o, u64 off, u64 len);	/* it is here, for a moment */
+void stream_forget(struct vol *v, struct cobj *o);			/* all of it is gone */
 
 /* ---- warm.c, verbs.c ---- */
 void warm_run(struct agent *ag, struct ctl_req *r, json_t *args);

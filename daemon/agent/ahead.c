@@ -67,7 +67,7 @@ void ahead_read(struct fwork *f, const struct req *r)
 	from = max(end, f->ahead_end > end && f->ahead_end <= to ? f->ahead_end : end);
 	/* Move on in steps worth a request. */
 	if (from >= to || (to - from < WINDOW_MIN / 2 && to < o->size && f->ahead_end > end) ||
-	    f->v->ahead_bytes >= AGENT_FLY_MAX)
+	    f->v->ahead_bytes >= AGENT_FLY_MAX || space_tight(f->v))
 		return;
 	f->v->n_ahead++;
 	file_fill(f, from, to - from, true, FILL_AHEAD);
@@ -326,7 +326,7 @@ static bool batch_add(struct batch *b, struct cobj *o)
 	int n = 1;
 	u64 id;
 
-	if ((o->flags & (COBJ_COMPLETE | COBJ_STALE)) || !o->size || o->map)
+	if ((o->flags & (COBJ_COMPLETE | COBJ_STALE | COBJ_EVICTING)) || !o->size || o->map)
 		return false;
 	if (upcall_fill_begin(v->m, o->oid, &o->fh, 0, o->size, r, &n, &id, NULL) || !id)
 		return false;
@@ -442,7 +442,7 @@ static void files_go(struct hint *h)
 {
 	struct vol *v = h->v;
 
-	if (!h->want_files || !h->listed || h->loading || !v->m || !v->map)
+	if (!h->want_files || !h->listed || h->loading || !v->m || !v->map || space_tight(v))
 		return;
 	while (h->credit && h->fly < AGENT_DIR_AHEAD && v->ahead_bytes < AGENT_FLY_MAX && !h->loading)
 		if (!batch_fill(h))

@@ -6,7 +6,9 @@
  * under way are marked, so a second request for them waits for the first's bytes.  A request
  * of the kernel is itself the leave to write its range; everything beyond it is asked for by
  * FILL_BEGIN and ended by FILL_END.  An answer counts only if it is whole and of the version
- * the stub was made from; bytes of another version that landed stay unmarked.  Loop thread.
+ * the stub was made from; bytes of another version that landed stay unmarked.  What the disk has
+ * no room for is no error of a reader: it waits with space.c.  Loop thread.
+ * (long file: requests, fills and waiters of a file are one state)
  */
 #include "agent/agent.h"
 #include "base/log.h"
@@ -35,17 +37,19 @@ struct fwork *fwork_get(struct vol *v, struct cobj *o)
 	list_init(&f->waits);
 	list_init(&f->own);
 	list_init(&f->fills);
+	list_init(&f->room);
 	map_put(&v->files, f);
 	return f;
 }
 
-static bool fwork_idle(const struct fwork *f)
+bool fwork_idle(const struct fwork *f)
 {
 	return list_empty(&f->waits) && list_empty(&f->own) && list_empty(&f->fills);
 }
 
 static void fwork_free(struct fwork *f)
 {
+	list_del(&f->room);
 	map_del(&f->v->files, f->oid);
 	cobj_put(f->v->c, f->o);
 	free(f);
@@ -158,6 +162,21 @@ static void grant_fill_done(struct vol *v, struct fill *fl, bool complete)
 	free(g);
 }
 
+static void fail_own(struct fwork *f, u64 off, u64 len, int err)
+{
+	struct list *p, *t;
+
+	list_for_each_safe(p, t, &f->own) {
+		struct file_wait *w = container_of(p, struct file_wait, link);
+
+		if (w->off >= off + len || off >= w->off + w->len)
+			continue;
+		list_del(&w->link);
+		w->fn(w->arg, err);
+		free(w);
+	}
+}
+
 static void fail_waits(struct fwork *f, u64 off, u64 len, int err)
 {
 	struct list *p, *t;
@@ -168,15 +187,23 @@ static void fail_waits(struct fwork *f, u64 off, u64 len, int err)
 		if (r->off < off + len && off < r->off + r->len)
 			req_reply(r, err, 0);
 	}
-	list_for_each_safe(p, t, &f->own) {
-		struct file_wait *w = container_of(p, struct file_wait, link);
+	fail_own(f, off, len, err);
+}
 
-		if (w->off >= off + len || off >= w->off + w->len)
-			continue;
-		list_del(&w->link);
-		w->fn(w->arg, err);
-		free(w);
+/* For ourselves there is no point in waiting; a reader waits, as long as the kernel lets it. */
+static void no_room(struct fwork *f, u64 off, u64 len)
+{
+	u64 now = io_now(f->v->io);
+
+	if (!f->roomless_ns)
+		f->roomless_ns = now;
+	if (!f->v->m || now - f->roomless_ns > vol_timeout_ns(f->v)) {
+		f->roomless_ns = 0;
+		fail_waits(f, off, len, -ENOSPC);
+		return;
 	}
+	fail_own(f, off, len, -ENOSPC);
+	space_wait_file(f);
 }
 
 /* What came unasked is counted until somebody uses it (ahead.c). */
@@ -212,8 +239,12 @@ static void fill_finish(struct fill *fl)
 		fly_range(o, fl->off, fl->len, false);
 	if (fl->why)
 		v->ahead_bytes -= fl->len;
-	if (!err) {
+	if (!err && fl->stream) {
+		stream_note(v, o, fl->off, fl->len);
+	} else if (!err) {
 		cobj_present(v->c, o, fl->off, fl->len);
+		space_filled(v, fl->len);
+		f->roomless_ns = 0;
 		brought(fl);
 	}
 	if (fl->g)
@@ -221,7 +252,9 @@ static void fill_finish(struct fill *fl)
 	if (err == -ESTALE && current)
 		file_stale(v, o);
 	/* An unasked fill that failed is no verdict for those who waited on it: they ask themselves. */
-	if (err && current && (!fl->why || err == -ESTALE))
+	if (err == -ENOSPC && current && !v->dead)
+		no_room(f, fl->off, fl->len);
+	else if (err && current && (!fl->why || err == -ESTALE))
 		fail_waits(f, fl->off, fl->len, err);
 	if (fl->why == FILL_BEHIND)
 		behind_done(f, fl, err);
@@ -247,8 +280,8 @@ static void write_done(struct cache_write *w, int res)
 	xfer_buf_put(fw->buf);
 	if (res && !fl->err) {
 		fl->err = res;
-		log_warn("event=fill_write error=\"%s\" hint=\"%s\"", strerror(-res),
-			 res == -ENOSPC ? "the cache filesystem is full" : "check the cache disk");
+		if (res != -ENOSPC)
+			log_warn("event=fill_write error=\"%s\" hint=\"check the cache disk\"", strerror(-res));
 	}
 	fl->writes--;
 	free(fw);
@@ -391,13 +424,17 @@ static bool absent_run(const struct cobj *o, u64 *first, u64 *end, u64 limit)
 
 static void pieces(struct fwork *f, u64 off, u64 len, struct grant *g, enum fill_why why)
 {
+	struct fill *fl;
+
 	while (len) {
 		u64 n = min(len, (u64)AGENT_READ_PIECE);
 
 		/* A chunk is never split between two fills. */
 		if (n < len && ((u64)1 << f->o->shift) > n)
 			n = min(len, (u64)1 << f->o->shift);
-		read_start(fill_new(f, off, n, g, why));
+		fl = fill_new(f, off, n, g, why);
+		fl->stream = !g && space_streams(f->v);
+		read_start(fl);
 		off += n;
 		len -= n;
 	}
@@ -445,11 +482,18 @@ int file_fill(struct fwork *f, u64 off, u64 len, bool grants, enum fill_why why)
 	u64 first, count, end, limit;
 	int err = 0;
 
+	if ((o->flags & COBJ_EVICTING) || !list_empty(&f->room) || (why && space_tight(f->v)))
+		return 0;
 	augur_chunk_range(off, len, o->size, o->shift, &first, &count);
 	limit = first + count;
 	while (!err && absent_run(o, &first, &end, limit)) {
 		u64 a = first << o->shift, b = min(end << o->shift, o->size);
 
+		/* What is streamed has room only while little of it is. */
+		if (!grants && space_streams(f->v) && !space_stream_room(f->v, b - a)) {
+			space_wait_file(f);
+			break;
+		}
 		if (grants)
 			err = with_grant(f, a, b - a, why);
 		else
@@ -465,6 +509,8 @@ static void waits_check(struct fwork *f)
 {
 	struct list *p, *t;
 
+	if (f->o->flags & COBJ_EVICTING)
+		return;
 	list_for_each_safe(p, t, &f->waits) {
 		struct req *r = container_of(p, struct req, link);
 
@@ -483,9 +529,11 @@ static void waits_check(struct fwork *f)
 		int err = 0;
 
 		if (!cobj_has(f->o, w->off, w->len)) {
-			if (list_empty(&f->fills))
+			if (space_tight(f->v))
+				err = -ENOSPC;	/* for ourselves, of a disk that has no room for readers */
+			else if (list_empty(&f->fills))
 				err = file_fill(f, w->off, w->len, true, FILL_ASKED);
-			if (!list_empty(&f->fills))
+			if (!err && !list_empty(&f->fills))
 				continue;
 			/* No error and no grant: the kernel knows that it is all here. */
 		}
@@ -496,10 +544,18 @@ static void waits_check(struct fwork *f)
 	fwork_put(f);
 }
 
+void file_kick(struct vol *v, struct cobj *o)
+{
+	struct fwork *f = map_get(&v->files, o->oid);
+
+	if (f)
+		waits_check(f);
+}
+
 /* A small file comes whole: the rest of it costs no round trip. */
 static void whole_small(struct fwork *f, const struct req *r)
 {
-	if (f->o->size <= AGENT_SMALL && (r->off || r->len < f->o->size))
+	if (f->o->size <= AGENT_SMALL && (r->off || r->len < f->o->size) && !space_tight(f->v))
 		file_fill(f, 0, f->o->size, true, FILL_ASKED);
 }
 
@@ -520,6 +576,11 @@ void file_request(struct req *r, struct cobj *o)
 		v->ahead_hits++;
 		ahead_read(f, r);
 		req_reply_fetch(r, o);
+		fwork_put(f);
+		return;
+	}
+	if (prefetch && space_tight(v)) {
+		req_reply(r, -ENOSPC, 0);
 		fwork_put(f);
 		return;
 	}

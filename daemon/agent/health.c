@@ -162,14 +162,14 @@ static void check_proxies(json_t *list, struct vol *v)
 
 void health_check(json_t *list, struct vol *v)
 {
-	u64 free_bytes, used;
+	struct cache_space cs;
 	bool tight;
 
 	check_proxies(list, v);
-	cache_space(v->c, &free_bytes, &used);
-	tight = free_bytes < (256u << 20);
-	health_add(list, "cache", tight ? "warn" : "ok", tight ? "make room on its filesystem" : "",
-		   xasprintf("%s: %llu MiB free", v->c->dir, (unsigned long long)(free_bytes >> 20)));
+	cache_space(v->c, &cs);
+	tight = v->space.state >= SPACE_FULL || (!v->m && cs.free < (256u << 20));
+	health_add(list, "cache", tight ? "warn" : "ok", tight ? "make room on its filesystem, unpin, or close files" : "",
+		   xasprintf("%s: %s, %llu MiB free", v->c->dir, space_state(v), (unsigned long long)(cs.free >> 20)));
 	if (v->c->weakness)
 		health_add(list, "disk", "warn", "mount it without nobarrier on a disk that keeps what it is told, or empty the cache after a power cut",
 			   xasprintf("%s: %s", v->c->dir, v->c->weakness));

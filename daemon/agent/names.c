@@ -15,6 +15,7 @@
 #include "base/log.h"
 
 #define AGAIN_MAX 3
+#define ROOMLESS_MAX 50
 
 static const u64 no_names[1];
 
@@ -82,7 +83,7 @@ static void know(struct stub_ent *s, const struct cobj *o)
 	if (same && s->attr.nlink > 1 && (o->mode & S_IFMT) == (s->attr.mode & S_IFMT)) {
 		s->link_fh = o->fh;
 		s->shift = o->shift;
-		s->flags |= o->flags & (COBJ_CAPS | COBJ_COMPLETE);
+		s->flags |= o->flags & COBJ_CAPS;
 	}
 }
 
@@ -91,6 +92,15 @@ static int cmp_u64(const void *a, const void *b)
 	u64 x = *(const u64 *)a, y = *(const u64 *)b;
 
 	return x < y ? -1 : x > y;
+}
+
+/* On a worker. What an earlier run, or the index, knew of presence may be past; what is true is in memory. */
+static void job_stubs(struct dir_job *dj)
+{
+	dj->evictions = dj->d->v->c->evictions;
+	for (u32 i = 0; i < dj->j->n; i++)
+		dj->j->ents[i].flags &= ~COBJ_COMPLETE;
+	stub_job_run(dj->j);
 }
 
 static void job_run(struct dir_job *dj)
@@ -103,7 +113,7 @@ static void job_run(struct dir_job *dj)
 		dj->j->set_complete = false;
 	for (u32 i = 0; i < dj->j->n; i++)
 		know(&dj->j->ents[i], cobj_peek(d->v->c, dj->j->ents[i].attr.oid));
-	stub_job_run(dj->j);
+	job_stubs(dj);
 }
 
 static bool has_twins(const struct wire_attr *a)
@@ -202,11 +212,12 @@ static void leave_name(struct dwork *d, const struct stub_ent *s, const struct c
 	change_apply(d->v, AUGUR_INVAL_ENTRY, s->attr.oid, o->parent, o->name, o->name_len, NULL, NULL);
 }
 
-static void take_entry(struct dwork *d, struct stub_ent *s)
+static void take_entry(struct dwork *d, struct stub_ent *s, bool evicted)
 {
 	struct vol *v = d->v;
 	struct cobj *o = cobj_peek(v->c, s->attr.oid);
-	u8 flags = s->flags;
+	/* A claim that was read may have been taken back since. */
+	u8 flags = s->flags & ~(evicted && S_ISREG(s->attr.mode) && s->attr.size ? COBJ_COMPLETE : 0);
 
 	leave_name(d, s, o);
 	/* Presence that is in memory already is better than what the record says. */
@@ -226,7 +237,7 @@ static void take_entry(struct dwork *d, struct stub_ent *s)
 	}
 }
 
-static void switch_entry(struct dwork *d, struct stub_ent *s)
+static void switch_entry(struct dwork *d, struct stub_ent *s, bool evicted)
 {
 	struct vol *v = d->v;
 	bool other = memcmp(s->old_oid, s->attr.oid, AUGUR_OID_LEN);
@@ -249,13 +260,14 @@ static void switch_entry(struct dwork *d, struct stub_ent *s)
 	old = other ? cobj_peek(v->c, s->old_oid) : NULL;
 	if (old && fh_equal(&old->fh, &s->old_fh))
 		cobj_forget(v->c, s->old_oid);
-	take_entry(d, s);
+	take_entry(d, s, evicted);
 }
 
 static void apply(struct dir_job *dj)
 {
 	struct dwork *d = dj->d;
 	struct stub_job *j = dj->j;
+	bool evicted = dj->evictions != d->v->c->evictions;
 
 	for (u32 i = 0; i < j->n; i++) {
 		struct stub_ent *s = &j->ents[i];
@@ -264,10 +276,10 @@ static void apply(struct dir_job *dj)
 		case STUB_NEW:
 		case STUB_SAME:
 		case STUB_ATTR:
-			take_entry(d, s);
+			take_entry(d, s, evicted);
 			break;
 		case STUB_DIFFERS:
-			switch_entry(d, s);
+			switch_entry(d, s, evicted);
 			break;
 		case STUB_IN_WAY:
 			break;
@@ -355,7 +367,7 @@ static void rerun(struct dir_job *dj)
 	j->n = n;
 	j->done = rerun_done;
 	j->set_complete = dj->final && j->has_dir && !dj->d->err;
-	stub_job_run(j);
+	job_stubs(dj);
 }
 
 static void job_settle(struct dir_job *dj)
@@ -409,9 +421,49 @@ static void job_settle(struct dir_job *dj)
 	job_done(dj);
 }
 
+static bool roomless(const struct stub_job *j)
+{
+	if (j->err == -ENOSPC)
+		return true;
+	for (u32 i = 0; i < j->n; i++)
+		if (j->ents[i].outcome == STUB_FAILED && j->ents[i].res == -ENOSPC)
+			return true;
+	return false;
+}
+
+static void room_made(struct space_wait *w)
+{
+	struct dir_job *dj = container_of(w, struct dir_job, room);
+	struct vol *v = dj->d->v;
+
+	dj->j->err = 0;
+	if (v->dead || !v->m) {
+		dj->j->err = -ENOSPC;
+		job_settle(dj);
+	} else {
+		job_run(dj);
+	}
+	vol_put(v);
+}
+
+/* No room for a name: as for bytes, it is made and the job is run again. */
+static bool wait_for_room(struct dir_job *dj)
+{
+	struct vol *v = dj->d->v;
+
+	if (v->dead || !v->m || dj->roomless++ >= ROOMLESS_MAX || !roomless(dj->j))
+		return false;
+	vol_get(v);
+	space_wait(v, &dj->room, room_made);
+	return true;
+}
+
 static void stubs_done(struct stub_job *j)
 {
 	struct dir_job *dj = j->user;
+
+	if (wait_for_room(dj))
+		return;
 
 	if (!dj->d->v->dead && !j->err)
 		apply(dj);

@@ -43,24 +43,41 @@ static json_t *leases_json(struct vol *v)
 	return json_pack("{s:i, s:i, s:i}", "held", held, "sweeping", sweeping, "shards", v->map ? v->map->nshards : 0);
 }
 
+static json_t *cache_json(struct vol *v)
+{
+	struct cache_space cs;
+	json_t *c = json_object();
+
+	cache_space(v->c, &cs);
+	json_object_set_new(c, "dir", text(v->c->dir));
+	json_object_set_new(c, "state", json_string(space_state(v)));
+	json_object_set_new(c, "objects", num(v->c->n_objects));
+	json_object_set_new(c, "present_bytes", num(v->c->fill_bytes));
+	json_object_set_new(c, "total_bytes", num(cs.total));
+	json_object_set_new(c, "used_bytes", num(cs.used));
+	json_object_set_new(c, "free_bytes", num(cs.free));
+	json_object_set_new(c, "evicted_bytes", num(v->c->evicted_bytes));
+	json_object_set_new(c, "evicted_objects", num(v->space.sum.evicted));
+	json_object_set_new(c, "pins", num(v->npins));
+	json_object_set_new(c, "pinned_bytes", num(v->pinned_bytes));
+	json_object_set_new(c, "streamed_bytes", num(v->space.stream_bytes));
+	json_object_set_new(c, "watermarks", json_pack("{s:i, s:i, s:i}", "run", v->space.run, "cull", v->space.cull,
+						       "stop", v->space.stop));
+	json_object_set_new(c, "stubs", num(v->c->n_stubs));
+	json_object_set_new(c, "unsettled_bytes", num(v->c->unsettled_bytes));
+	return c;
+}
+
 static json_t *vol_json(struct vol *v)
 {
-	json_t *o = json_object(), *c = json_object(), *n = json_object();
-	u64 free_bytes, used;
+	json_t *o = json_object(), *n = json_object();
 
-	cache_space(v->c, &free_bytes, &used);
 	json_object_set_new(o, "id", num(v->m ? v->m->id : 0));
 	json_object_set_new(o, "source", text(v->source));
 	json_object_set_new(o, "cache_dir", text(v->c->dir));
 	json_object_set_new(o, "state", json_string(!v->m ? "attached" : !v->ready ? "connecting" : "live"));
 	json_object_set_new(o, "proxies", health_proxies(v));
-	json_object_set_new(c, "dir", text(v->c->dir));
-	json_object_set_new(c, "objects", num(v->c->n_objects));
-	json_object_set_new(c, "present_bytes", num(v->c->fill_bytes));
-	json_object_set_new(c, "free_bytes", num(free_bytes));
-	json_object_set_new(c, "stubs", num(v->c->n_stubs));
-	json_object_set_new(c, "unsettled_bytes", num(v->c->unsettled_bytes));
-	json_object_set_new(o, "cache", c);
+	json_object_set_new(o, "cache", cache_json(v));
 	json_object_set_new(o, "history", log_stats(v));
 	json_object_set_new(o, "pending", num(v->reqs.live));
 	json_object_set_new(o, "map_version", num(v->map ? v->map->version : 0));
@@ -435,5 +452,6 @@ static void verb_log(void *ctx, struct ctl_req *r, json_t *args)
 
 const struct ctl_verb agent_verbs[] = {
 	{ "status", verb_status }, { "attach", verb_attach }, { "where", verb_where }, { "warm", verb_warm },
+	{ "pin", pin_verb }, { "unpin", unpin_verb }, { "pins", pins_verb }, { "evict", evict_verb },
 	{ "log", verb_log }, { "abort", verb_abort }, { "doctor", verb_doctor }, { "debug", verb_debug }, { NULL, NULL },
 };

@@ -93,6 +93,8 @@ void req_reply_fetch(struct req *r, struct cobj *o)
 		rp.flags = AUGUR_RP_COMPLETE;
 		rp.off = 0;
 		rp.len = o->size;
+	} else if (o->streamed) {
+		rp.flags = AUGUR_RP_STREAM;
 	} else if ((r->flags & AUGUR_RQ_WANT_MAP) && o->map) {
 		rp.map = o->map;
 		rp.map_len = augur_map_bytes(o->size, o->shift);
@@ -194,8 +196,11 @@ static void on_events(void *ctx, struct upcall_mount *m, u32 cpu, u64 seq, u64 d
 {
 	struct vol *v = m->user;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		ahead_event(v, &ev[i]);
+		if (ev[i].op == AUGUR_EV_OPEN)
+			use_opened(v->c, ev[i].oid);
+	}
 	if (v->h)
 		history_add(v->h, cpu, seq, dropped, ev, n);
 }
@@ -259,7 +264,7 @@ static void on_settled(void *ctx, const u8 *oid, bool complete, u64 present)
 		upcall_settle(v->m, oid, complete, present);
 }
 
-struct inode_load { struct vol *v; struct upcall_inode in; u8 *map; };
+struct inode_load { struct vol *v; struct upcall_inode in; u8 *map; u64 evictions; };
 
 static void inode_loaded(void *arg, struct cobj *o)
 {
@@ -267,7 +272,7 @@ static void inode_loaded(void *arg, struct cobj *o)
 	struct vol *v = il->v;
 	size_t n;
 
-	if (o && cobj_is_file(o) && fh_equal(&o->fh, &il->in.fh) && !v->dead) {
+	if (o && cobj_is_file(o) && fh_equal(&o->fh, &il->in.fh) && !v->dead && il->evictions == v->c->evictions) {
 		n = augur_map_bytes(o->size, o->shift);
 		if (il->in.state & AUGUR_IS_COMPLETE) {
 			cobj_present(v->c, o, 0, o->size);
@@ -290,6 +295,7 @@ static void inode_ahead(void *arg, const struct upcall_inode *in)
 
 	il->v = vol_get(arg);
 	il->in = *in;
+	il->evictions = il->v->c->evictions;
 	il->map = in->map ? xmemdup(in->map, in->map_len) : NULL;
 	cobj_load(il->v->c, il->in.oid, inode_loaded, il);
 }
@@ -328,6 +334,7 @@ void vol_mount(struct vol *v, u64 mount_id)
 	log_info("event=mounted mount=%llu source=%s cache=%s window=%u", (unsigned long long)mount_id, v->source, v->c->dir, v->m->window);
 	upcall_inodes(v->m, inode_ahead, v);
 	lease_mount(v);
+	space_mount(v);
 }
 
 static void on_gone(void *ctx, struct upcall_mount *m)
@@ -339,6 +346,7 @@ static void on_gone(void *ctx, struct upcall_mount *m)
 	dir_drop_requests(v);
 	file_drop_requests(v);
 	walk_drop(v);
+	space_drop(v);
 	settle_now(v->c, NULL, NULL);
 }
 
@@ -546,6 +554,7 @@ int vol_new(struct agent *ag, const char *source, const char *dir, struct vol **
 	list_init(&v->reval_q);
 	list_init(&v->changes);
 	list_init(&v->change_waits);
+	space_init(v);
 	map_init(&v->reqs, offsetof(struct req, id), sizeof(u64));
 	map_init(&v->dirs, offsetof(struct dwork, oid), AUGUR_OID_LEN);
 	map_init(&v->files, offsetof(struct fwork, oid), AUGUR_OID_LEN);
@@ -592,6 +601,7 @@ void vol_close(struct vol *v, void (*done)(void *arg), void *arg)
 	dir_drop_requests(v);
 	file_drop_requests(v);
 	walk_drop(v);
+	space_end(v);
 	if (v->h)
 		history_close(v->h);
 	v->h = NULL;

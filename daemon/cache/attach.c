@@ -383,6 +383,9 @@ static void close_now(struct cache *c, bool clean)
 	c->closing = true;
 	if (c->settle_op.busy)
 		c->io->ops->cancel(c->io, &c->settle_op);
+	use_flush(c);
+	if (c->use_op.busy)
+		c->io->ops->cancel(c->io, &c->use_op);
 	index_flush(c);
 	if (c->batch_op.busy)
 		c->io->ops->cancel(c->io, &c->batch_op);
@@ -397,7 +400,7 @@ static void close_last(struct io_op *op, int res)
 	struct closing *cl = container_of(op, struct closing, tick);
 
 	/* Until jobs on workers and cancelled timers have come back. */
-	if (cl->c->busy || cl->c->batch_op.busy || cl->c->settle_op.busy || cl->c->settling) {
+	if (cl->c->busy || cl->c->batch_op.busy || cl->c->use_op.busy || cl->c->settle_op.busy || cl->c->settling) {
 		cl->c->io->ops->timer(cl->c->io, op, io_now(cl->c->io) + 10000000);
 		return;
 	}
@@ -451,13 +454,16 @@ void cache_close(struct cache *c, void (*done)(void *arg), void *arg)
 		close_settled(cl);
 }
 
-void cache_space(const struct cache *c, u64 *free_bytes, u64 *used_bytes)
+void cache_space(const struct cache *c, struct cache_space *s)
 {
 	struct statvfs sv;
 
-	*free_bytes = *used_bytes = 0;
+	memset(s, 0, sizeof(*s));
 	if (fstatvfs(c->top_fd, &sv))
 		return;
-	*free_bytes = (u64)sv.f_bavail * sv.f_frsize;
-	*used_bytes = (u64)(sv.f_blocks - sv.f_bfree) * sv.f_frsize;
+	s->free = (u64)sv.f_bavail * sv.f_frsize;
+	s->used = (u64)(sv.f_blocks - sv.f_bfree) * sv.f_frsize;
+	s->total = s->free + s->used;
+	s->inodes = sv.f_files;
+	s->inodes_free = sv.f_favail;
 }

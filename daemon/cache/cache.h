@@ -33,6 +33,7 @@ enum {
 	COBJ_LINKS	= 1 << 3,	/* has more names, in table name */
 	COBJ_SUSPECT	= 1 << 4,	/* a sync failed: never claim again (R8) */
 	COBJ_AHEAD	= 1 << 5,	/* fetched before anybody asked */
+	COBJ_EVICTING	= 1 << 6,	/* from before its claim is taken back until its hole is punched: no fills */
 };
 #define COBJ_STORED	(COBJ_CAPS | COBJ_LINKS)	/* kept in the index */
 
@@ -56,6 +57,7 @@ struct cobj {
 	u64		ahead_left;	/* bytes brought unasked that nobody used; as long as it is in memory */
 	u64		settled;	/* present bytes the durable claim says */
 	struct list	unsettled;
+	unsigned int	streamed;	/* ranges of it in vol.streams: not claimed until they are gone */
 	u64		inval_seq;	/* last change of inval_shard applied to it */
 	u32		inval_shard;
 	u32		gen;		/* raised at every notice of a change: an answer older than it is asked again */
@@ -88,12 +90,20 @@ struct cache {
 	u64		unsettled_bytes;
 	struct settle	*settling;
 	struct io_op	settle_op;
+	void		(*hold)(void *arg);	/* waits for the end of the round under way */
+	void		*hold_arg;
+	bool		held;
+	struct settle_pass *passes;	/* asked for while held */
+	/* use.c */
+	struct map	uses;		/* not written yet */
+	struct io_op	use_op;
 	bool		closing;
 	unsigned int	busy;		/* worker jobs under way that use this structure */
 	void		(*settled)(void *ctx, const u8 *oid, bool complete, u64 present);
 	void		*settled_ctx;
 	/* counters */
-	u64		n_objects, n_stubs, n_fills, fill_bytes;
+	u64		n_objects, n_stubs, n_fills, fill_bytes, evicted_bytes;
+	u64		evictions;	/* batches so far: who looked at records before one must not believe them after it */
 };
 
 /* A worker job on the cache, whoever starts it: it is not freed while one is under way. */
@@ -121,7 +131,8 @@ int cache_stamp(struct cache *c, const char *volume, const u8 id[16], const stru
 void cache_check(struct cache *c, void (*done)(void *arg, int err), void *arg);
 /* Final settle, then closes; done(arg) when over.  With done NULL: without the settle, at once. */
 void cache_close(struct cache *c, void (*done)(void *arg), void *arg);
-void cache_space(const struct cache *c, u64 *free_bytes, u64 *used_bytes);
+struct cache_space { u64 total, free, used, inodes, inodes_free; };	/* free: for everybody; inodes 0: no such limit */
+void cache_space(const struct cache *c, struct cache_space *s);
 /* Shard sequence numbers: what INVALs have been applied. */
 struct cache_seq { u64 epoch, seq; };
 int cache_seq_load(struct cache *c, struct cache_seq *seqs, u32 n);	/* at start: blocks */
@@ -179,6 +190,7 @@ struct stub_ent {
 	u8		*loc, *xattrs;		/* in the job's arena */
 	char		*link;
 	struct fh	link_fh;		/* in: an inode of this object and version exists */
+	bool		pinned;			/* its record says so: the directory's does, or that of what it replaces */
 	bool		trust, differs;		/* in: the index knows: it is this version; it is another */
 	/* out */
 	int		res;
@@ -277,9 +289,59 @@ bool cobj_has(const struct cobj *o, u64 off, u64 len);
 u64 cobj_present_bytes(const struct cobj *o);
 void cobj_drop_presence(struct cobj *o);
 
+/* Present for a moment: no claim of it, and the file is not complete by it. */
+void cobj_streamed(struct cobj *o, u64 off, u64 len);
+
+/* ---- use.c: which objects hold bytes, by last use ---- */
+void use_opened(struct cache *c, const u8 *oid);
+void use_filled(struct cache *c, const u8 *oid, u64 bytes);
+void use_gone(struct cache *c, const u8 *oid);
+void use_flush(struct cache *c);
+struct use_brief { u8 oid[AUGUR_OID_LEN]; u64 bytes; s64 rank; };
+typedef void use_fn(void *arg, struct use_brief *b, size_t n);
+/* The first @n behind @after (NULL: from the oldest on); fn from the loop, must free b. */
+void use_oldest(struct cache *c, const struct use_brief *after, size_t n, use_fn *fn, void *arg);
+s64 use_rank(s64 last_s, u64 bytes);		/* its place in the order */
+/* Looks for files with blocks and without a row; they become the oldest. */
+void use_scan(struct cache *c, void (*done)(void *arg, size_t found), void *arg);
+void use_init(struct cache *c);
+void use_exit(struct cache *c);
+
+/* ---- tables.c: what was pinned by name (the pin itself is in the records) ---- */
+struct index_pin { u8 oid[AUGUR_OID_LEN]; struct fh fh; char path[4096]; };	/* fh: as the index knows it, or empty */
+typedef void index_pins_fn(void *arg, struct index_pin *p, size_t n);	/* p is the callee's to free */
+void index_pins(struct cache *c, index_pins_fn *fn, void *arg);
+void index_pin_put(struct cache *c, const u8 *oid, const char *path, bool drop);
+
+/* ---- evict.c ---- */
+struct evict_item {
+	u8		oid[AUGUR_OID_LEN];
+	struct fh	fh;
+	u64		off, len;	/* punch: len 0: all */
+	bool		changed;	/* its record was */
+	int		res;		/* out: 0 or -errno; punch: only items with 0 */
+	u64		freed;		/* out of punch: bytes of the disk */
+};
+struct evict_job {
+	struct io_op	op;
+	struct cache	*c;
+	struct evict_item *it;
+	size_t		n;
+	void		(*done)(struct evict_job *j);
+	void		*user;
+};
+/* The claims of these objects are gone, durably, where res is 0. */
+void cache_unclaim(struct evict_job *j);
+void cache_punch(struct evict_job *j);
+/* Holds so many bytes of the disk in .augur/reserve; 0: lets them go. */
+void cache_reserve(struct cache *c, u64 bytes, void (*done)(void *arg, int res), void *arg);
+
 /* ---- settle.c ---- */
 void settle_start(struct cache *c);		/* the timer */
 void settle_add(struct cache *c, struct cobj *o, u64 bytes);
+/* No round runs when fn(arg) is called, perhaps at once, nor begins before settle_release(); one holder. */
+void settle_hold(struct cache *c, void (*fn)(void *arg), void *arg);
+void settle_release(struct cache *c);
 /* One pass now; done(arg) after it (and after one that was running). */
 void settle_now(struct cache *c, void (*done)(void *arg), void *arg);
 

@@ -166,6 +166,19 @@ u64 cobj_present_bytes(const struct cobj *o)
 	return n;
 }
 
+/* A chunk is streamed as a whole: ranges of requests are. */
+void cobj_streamed(struct cobj *o, u64 off, u64 len)
+{
+	u64 first, count;
+
+	augur_chunk_range(off, len, o->size, o->shift, &first, &count);
+	if (!count || (o->flags & COBJ_COMPLETE))
+		return;
+	cobj_map_need(o);
+	augur_map_set_range(o->map, first, count);
+	augur_map_clear_range(o->fly, first, count);
+}
+
 /* Only chunks wholly covered (the last one: up to the size) become present. */
 void cobj_present(struct cache *c, struct cobj *o, u64 off, u64 len)
 {
@@ -184,4 +197,5 @@ void cobj_present(struct cache *c, struct cobj *o, u64 off, u64 len)
 	if (augur_map_all(o->map, 0, chunks))
 		o->flags |= COBJ_COMPLETE;
 	settle_add(c, o, cobj_present_bytes(o) - before);
+	use_filled(c, o->oid, cobj_present_bytes(o));
 }

@@ -26,6 +26,10 @@ const char index_schema[] =
 	" present INTEGER NOT NULL, bits BLOB NOT NULL, crc INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE IF NOT EXISTS name(oid BLOB NOT NULL, parent BLOB NOT NULL, name BLOB NOT NULL,"
 	" PRIMARY KEY(oid, parent, name)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS use(oid BLOB PRIMARY KEY, last INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+	" rank INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+	"CREATE INDEX IF NOT EXISTS use_rank ON use(rank, oid);"
+	"CREATE TABLE IF NOT EXISTS pin(oid BLOB PRIMARY KEY, path BLOB NOT NULL) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE IF NOT EXISTS seq(shard INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, seq INTEGER NOT NULL) STRICT;";
 
 /* ---- memory ---- */
@@ -194,11 +198,12 @@ static int db_run(sqlite3_stmt *st)
 static int db_forget(sqlite3 *sq, const struct row *r)
 {
 	static const char *const sql[] = {
-		"DELETE FROM obj WHERE oid = ?1", "DELETE FROM map WHERE oid = ?1", "DELETE FROM name WHERE oid = ?1"
+		"DELETE FROM obj WHERE oid = ?1", "DELETE FROM map WHERE oid = ?1", "DELETE FROM name WHERE oid = ?1",
+		"DELETE FROM use WHERE oid = ?1",
 	};
 	int err = 0;
 
-	for (int i = 0; i < 3 && !err; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(sql) && !err; i++) {
 		sqlite3_stmt *st = db_stmt(sq, sql[i]);
 
 		if (!st)
@@ -565,6 +570,7 @@ void index_init(struct cache *c)
 	map_init(&c->objs, offsetof(struct cobj, oid), AUGUR_OID_LEN);
 	list_init(&c->lru);
 	list_init(&c->unsettled);
+	use_init(c);
 }
 
 void index_exit(struct cache *c)
@@ -573,6 +579,7 @@ void index_exit(struct cache *c)
 
 	free(c->batch);
 	c->batch = NULL;
+	use_exit(c);
 	list_for_each_safe(p, t, &c->lru)
 		cobj_free(c, container_of(p, struct cobj, lru));
 	map_free(&c->objs);

@@ -36,7 +36,11 @@ struct settle {
 	void		*arg;
 };
 
+/* A pass that was asked for while claims are held. */
+struct settle_pass { struct settle_pass *next; void (*done)(void *arg); void *arg; };
+
 static void round_start(struct cache *c, void (*done)(void *arg), void *arg);
+static bool may_start(const struct cache *c);
 
 /* ---- worker ---- */
 
@@ -93,6 +97,17 @@ static int round_work(void *arg)
 
 /* ---- loop ---- */
 
+static void hold_give(struct cache *c)
+{
+	void (*fn)(void *arg) = c->hold;
+
+	if (!fn || c->settling)
+		return;
+	c->hold = NULL;
+	c->held = true;
+	fn(c->hold_arg);
+}
+
 static void round_end(struct settle *s, int res)
 {
 	struct cache *c = s->c;
@@ -128,6 +143,7 @@ static void round_end(struct settle *s, int res)
 	free(s);
 	if (done)
 		done(arg);
+	hold_give(c);
 }
 
 static void maps_stored(void *arg, int res)
@@ -177,6 +193,8 @@ static void round_start(struct cache *c, void (*done)(void *arg), void *arg)
 		struct cobj *o = container_of(p, struct cobj, unsettled);
 		struct settle_item *it;
 
+		if (o->streamed && !(o->flags & COBJ_STALE))
+			continue;	/* waits until only what stays is left */
 		list_del(&o->unsettled);
 		if (o->flags & (COBJ_SUSPECT | COBJ_STALE))
 			continue;
@@ -203,13 +221,18 @@ static void round_start(struct cache *c, void (*done)(void *arg), void *arg)
 
 static void settle_arm(struct cache *c, u64 delay_ns);
 
+static bool may_start(const struct cache *c)
+{
+	return !c->settling && !c->held && !c->hold;
+}
+
 static void settle_due(struct io_op *op, int res)
 {
 	struct cache *c = container_of(op, struct cache, settle_op);
 
 	if (c->closing)
 		return;
-	if (!c->settling && !list_empty(&c->unsettled))
+	if (may_start(c) && !list_empty(&c->unsettled))
 		round_start(c, NULL, NULL);
 	settle_arm(c, CACHE_SETTLE_NS);
 }
@@ -232,7 +255,7 @@ void settle_add(struct cache *c, struct cobj *o, u64 bytes)
 	if (list_empty(&o->unsettled))
 		list_add_tail(&c->unsettled, &o->unsettled);
 	c->unsettled_bytes += bytes;
-	if (c->unsettled_bytes >= CACHE_SETTLE_BYTES && !c->settling && !c->closing)
+	if (c->unsettled_bytes >= CACHE_SETTLE_BYTES && may_start(c) && !c->closing)
 		round_start(c, NULL, NULL);
 }
 
@@ -254,6 +277,15 @@ void settle_now(struct cache *c, void (*done)(void *arg), void *arg)
 {
 	struct pass *p;
 
+	if (c->held || c->hold) {
+		struct settle_pass *sp = xcalloc(1, sizeof(*sp));
+
+		sp->done = done;
+		sp->arg = arg;
+		sp->next = c->passes;
+		c->passes = sp;
+		return;
+	}
 	if (!c->settling) {
 		round_start(c, done, arg);
 		return;
@@ -266,4 +298,26 @@ void settle_now(struct cache *c, void (*done)(void *arg), void *arg)
 	p->then_arg = c->settling->arg;
 	c->settling->done = pass_after;
 	c->settling->arg = p;
+}
+
+/* ---- while claims are taken back ---- */
+
+void settle_hold(struct cache *c, void (*fn)(void *arg), void *arg)
+{
+	c->hold = fn;
+	c->hold_arg = arg;
+	hold_give(c);
+}
+
+void settle_release(struct cache *c)
+{
+	struct settle_pass *sp = c->passes, *next;
+
+	c->held = false;
+	c->passes = NULL;
+	for (; sp; sp = next) {
+		next = sp->next;
+		settle_now(c, sp->done, sp->arg);
+		free(sp);
+	}
 }

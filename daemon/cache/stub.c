@@ -130,11 +130,12 @@ void stub_job_run(struct stub_job *j)
  * Where an inode is made, and what the kernel would give it there that its owner did not: the
  * directory's group (set-group-id on it, or the mount option), its default ACL.
  */
-struct spot { int fd; bool group, acl; };
+struct spot { int fd; bool group, acl, pinned; };
 
 static struct spot spot_of(int fd)
 {
 	struct spot sp = { .fd = fd, .group = true };
+	struct augur_rec rec;
 	char path[64];
 	struct stat st;
 
@@ -142,6 +143,7 @@ static struct spot spot_of(int fd)
 		sp.group = st.st_gid != 0;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	sp.acl = getxattr(path, "system.posix_acl_default", NULL, 0) > 0;
+	sp.pinned = !lower_record_read(fd, &rec) && (rec.flags & AUGUR_REC_PINNED);
 	return sp;
 }
 
@@ -162,7 +164,7 @@ static void rec_of(const struct stub_ent *s, struct augur_rec *rec)
 	rec->ctime_sec = s->attr.ctime_sec;
 	rec->ctime_nsec = s->attr.ctime_nsec;
 	rec->chunk_shift = s->shift;
-	rec->flags = is_partial(s) ? AUGUR_REC_STUB : AUGUR_REC_COMPLETE;
+	rec->flags = (is_partial(s) ? AUGUR_REC_STUB : AUGUR_REC_COMPLETE) | (s->pinned ? AUGUR_REC_PINNED : 0);
 }
 
 static int make_inode(int dir, const char *name, struct stub_ent *s)
@@ -425,6 +427,7 @@ static void meet(struct stub_job *j, const struct spot *sp, struct stub_ent *s, 
 	s->flags = 0;
 	s->shift = augur_shift_for(s->attr.size, j->c->chunk_shift);
 	memcpy(s->old_oid, rec.oid, AUGUR_OID_LEN);
+	s->pinned |= !!(rec.flags & AUGUR_REC_PINNED);
 	/* A directory takes no file's place, nor the reverse. */
 	if (S_ISDIR(st.st_mode) || S_ISDIR(s->attr.mode)) {
 		s->outcome = STUB_IN_WAY;
@@ -462,6 +465,7 @@ static void stub_one(struct stub_job *j, const struct spot *sp, u32 i)
 	s->res = augur_name_check(s->name, s->name_len);
 	if (s->res)
 		return;
+	s->pinned |= sp->pinned;
 	find_twin(j, i);
 	fd = openat(sp->fd, s->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd >= 0) {

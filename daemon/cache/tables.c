@@ -258,6 +258,98 @@ void cobj_briefs(struct cache *c, bool (*want)(void *arg, u32 pu), cobj_briefs_f
 	index_queue(c, &j->job);
 }
 
+/* ---- pins ---- */
+
+struct pin_job { struct db_job job; u8 oid[AUGUR_OID_LEN]; char *path; bool drop; };
+
+static int db_pin(sqlite3 *sq, struct db_job *job)
+{
+	struct pin_job *j = container_of(job, struct pin_job, job);
+	sqlite3_stmt *st = db_stmt(sq, j->drop ? "DELETE FROM pin WHERE oid = ?1" : "INSERT OR REPLACE INTO pin VALUES(?1, ?2)");
+
+	if (!st)
+		return -EIO;
+	sqlite3_bind_blob(st, 1, j->oid, AUGUR_OID_LEN, SQLITE_STATIC);
+	if (!j->drop)
+		sqlite3_bind_blob(st, 2, j->path, strlen(j->path), SQLITE_STATIC);
+	return db_run(st);
+}
+
+static void pin_free(struct db_job *job)
+{
+	struct pin_job *j = container_of(job, struct pin_job, job);
+
+	free(j->path);
+	free(j);
+}
+
+static void pin_done(struct db_job *job, int res)
+{
+	if (res)
+		log_warn("event=pin_row error=\"%s\" effect=\"the list of pins is not what was asked for\"", strerror(-res));
+	pin_free(job);
+}
+
+void index_pin_put(struct cache *c, const u8 *oid, const char *path, bool drop)
+{
+	struct pin_job *j = xcalloc(1, sizeof(*j));
+
+	memcpy(j->oid, oid, AUGUR_OID_LEN);
+	j->path = xstrdup(path);
+	j->drop = drop;
+	j->job.fn = db_pin;
+	j->job.done = pin_done;
+	j->job.free_fn = pin_free;
+	index_queue(c, &j->job);
+}
+
+struct pins_job { struct db_job job; struct index_pin *p; size_t n; index_pins_fn *fn; void *arg; };
+
+static int db_pins(sqlite3 *sq, struct db_job *job)
+{
+	struct pins_job *j = container_of(job, struct pins_job, job);
+	sqlite3_stmt *st = db_stmt(sq, "SELECT pin.oid, pin.path, obj.fh FROM pin LEFT JOIN obj ON obj.oid = pin.oid ORDER BY pin.path");
+
+	if (!st)
+		return -EIO;
+	while (sqlite3_step(st) == SQLITE_ROW) {
+		int len = sqlite3_column_bytes(st, 1);
+		struct index_pin *p;
+
+		if (sqlite3_column_bytes(st, 0) != AUGUR_OID_LEN || len <= 0 || len >= (int)sizeof(p->path))
+			continue;
+		j->p = xrealloc(j->p, (j->n + 1) * sizeof(*j->p));
+		p = &j->p[j->n++];
+		memset(p, 0, sizeof(*p));
+		memcpy(p->oid, sqlite3_column_blob(st, 0), AUGUR_OID_LEN);
+		memcpy(p->path, sqlite3_column_blob(st, 1), len);
+		if (sqlite3_column_bytes(st, 2) >= 5)
+			fh_set(&p->fh, sqlite3_column_blob(st, 2), sqlite3_column_bytes(st, 2));
+	}
+	sqlite3_reset(st);
+	return 0;
+}
+
+static void pins_done(struct db_job *job, int res)
+{
+	struct pins_job *j = container_of(job, struct pins_job, job);
+
+	j->fn(j->arg, j->p, j->n);
+	free(j);
+}
+
+void index_pins(struct cache *c, index_pins_fn *fn, void *arg)
+{
+	struct pins_job *j = xcalloc(1, sizeof(*j));
+
+	index_flush(c);
+	j->fn = fn;
+	j->arg = arg;
+	j->job.fn = db_pins;
+	j->job.done = pins_done;
+	index_queue(c, &j->job);
+}
+
 /* ---- sequence numbers ---- */
 
 struct seq_job { struct db_job job; u32 shard, n; u64 epoch, seq; struct cache_seq *out; };

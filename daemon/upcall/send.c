@@ -330,23 +330,30 @@ int upcall_remove(struct upcall_mount *m, const struct fh *parent, const char *n
 	return nl_ask(&mt->req, msg, NULL, NULL);
 }
 
+struct evict_said { int status; u32 why; };
+
 static int evict_answer(void *arg, struct nlattr **tb, struct nlmsghdr *nlh)
 {
 	struct nlattr *in[AUGUR_A_MAX + 1];
+	struct evict_said *said = arg;
 
-	if (tb[AUGUR_A_ITEM] && !nla_parse_nested(in, AUGUR_A_MAX, tb[AUGUR_A_ITEM], NULL) && in[AUGUR_A_STATUS] &&
-	    nla_len(in[AUGUR_A_STATUS]) == 4)
-		*(int *)arg = nla_get_s32(in[AUGUR_A_STATUS]);
+	if (!tb[AUGUR_A_ITEM] || nla_parse_nested(in, AUGUR_A_MAX, tb[AUGUR_A_ITEM], NULL) || !in[AUGUR_A_STATUS] ||
+	    nla_len(in[AUGUR_A_STATUS]) != 4)
+		return 0;
+	said->status = nla_get_s32(in[AUGUR_A_STATUS]);
+	said->why = nl_u32(in, AUGUR_A_KIND);
 	return 0;
 }
 
-int upcall_evict(struct upcall_mount *m, const u8 *oid, const struct fh *fh)
+int upcall_evict(struct upcall_mount *m, const u8 *oid, const struct fh *fh, u64 off, u64 len, bool ask, u32 *why)
 {
 	struct mount *mt = container_of(m, struct mount, pub);
+	struct evict_said said = { .status = -EIO };
 	struct nlattr *nest;
 	struct nl_msg *msg;
-	int status = -EIO, err;
+	int err;
 
+	*why = 0;
 	if (mt->dead)
 		return -ENOTCONN;
 	upcall_flush(m);
@@ -355,9 +362,34 @@ int upcall_evict(struct upcall_mount *m, const u8 *oid, const struct fh *fh)
 	nest = nla_nest_start(msg, AUGUR_A_ITEM | NLA_F_NESTED);
 	nla_put(msg, AUGUR_A_OID, AUGUR_OID_LEN, oid);
 	nla_put(msg, AUGUR_A_FH, fh->len, fh->b);
+	if (ask)
+		nla_put_u32(msg, AUGUR_A_FLAGS, AUGUR_EV_ASK);
+	if (len) {
+		nla_put_u64(msg, AUGUR_A_OFFSET, off);
+		nla_put_u64(msg, AUGUR_A_LENGTH, len);
+	}
 	nla_nest_end(msg, nest);
-	err = nl_ask(&mt->req, msg, evict_answer, &status);
-	return err ? err : status;
+	err = nl_ask(&mt->req, msg, evict_answer, &said);
+	if (!err && said.why <= AUGUR_BUSY_CLAIMED)
+		*why = said.why;
+	return err ? err : said.status;
+}
+
+int upcall_pin(struct upcall_mount *m, const u8 *oid, const struct fh *fh, bool set)
+{
+	struct mount *mt = container_of(m, struct mount, pub);
+	struct nl_msg *msg;
+
+	if (mt->dead)
+		return -ENOTCONN;
+	upcall_flush(m);
+	msg = nl_msg_new(mt->u, AUGUR_CMD_PIN, 0, 512);
+	put_ids(msg, mt);
+	nla_put(msg, AUGUR_A_OID, AUGUR_OID_LEN, oid);
+	if (fh)
+		nla_put(msg, AUGUR_A_FH, fh->len, fh->b);
+	nla_put_u32(msg, AUGUR_A_FLAGS, set ? AUGUR_PIN_SET : AUGUR_PIN_CLEAR);
+	return nl_ask(&mt->req, msg, NULL, NULL);
 }
 
 struct inodes { void (*fn)(void *arg, const struct upcall_inode *in); void *arg; };

@@ -116,7 +116,13 @@ int upcall_switch(struct upcall_mount *m, const struct fh *parent, const char *n
 		  const struct fh *old_fh, const struct fh *new_fh, const char *tmp_name);
 int upcall_remove(struct upcall_mount *m, const struct fh *parent, const char *name, size_t name_len,
 		  const struct fh *old_fh);
-int upcall_evict(struct upcall_mount *m, const u8 *oid, const struct fh *fh);
+/*
+ * Leave to drop all bytes (len 0), or those of a streamed range; @ask: only what it would say.
+ * -EBUSY: *why is AUGUR_BUSY_*.
+ */
+int upcall_evict(struct upcall_mount *m, const u8 *oid, const struct fh *fh, u64 off, u64 len, bool ask, u32 *why);
+/* The inode in memory is pinned, or no longer, as its record says by now; @fh NULL: only if it is there, else -ENOENT. */
+int upcall_pin(struct upcall_mount *m, const u8 *oid, const struct fh *fh, bool set);
 /* fn for each inode in memory whose state is ahead of the durable one. */
 int upcall_inodes(struct upcall_mount *m, void (*fn)(void *arg, const struct upcall_inode *in), void *arg);
 

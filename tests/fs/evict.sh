@@ -198,7 +198,6 @@ def streamed():
     print(f"  {gone} chunks went, {kept} were being read")
     assert gone >= 8
     assert vol.stat("streamed_bytes") >= SIZE
-    busy(name, "CLAIMED", ("OFFSET", 0), ("LENGTH", C)) if not state(name) & IS_UNSETTLED else None
     until(lambda: evict(name) == 0, "closed: all of it goes")
     assert state(name) == 0
 

@@ -6,6 +6,7 @@
  * the leases, the requests that wait.  Each claim is compared with the lower file on the spot:
  * an answer or the end of a grant says "these bytes are here", and they must be, all of one
  * state.  Requests time out as the module's do; one that the daemon never ends is a lost waiter.
+ * (long file: the whole interface of a room, over one set of objects)
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -37,7 +38,7 @@ struct kreq {
 struct kgrant { struct list link; u64 id; struct kino *k; int n; struct upcall_range r[UPCALL_RANGES_MAX]; };
 
 struct upcall_mount kmount;
-u64 kernel_requests;
+u64 kernel_requests, kernel_evictions;
 extern struct agent sim_agent;
 
 static struct kino *inos[INOS];
@@ -136,9 +137,18 @@ int kernel_peek(struct kino *dir, const char *name, struct kino **out)
 	return stale || (*out)->stale ? -ESTALE : 0;
 }
 
-int kernel_open(const struct kino *k)
+int kernel_open(struct kino *k)
 {
-	return fh_open(top_fd, &k->fh, O_RDONLY | O_NOFOLLOW);
+	int fd = fh_open(top_fd, &k->fh, O_RDONLY | O_NOFOLLOW);
+
+	k->opens += fd >= 0;
+	return fd;
+}
+
+void kernel_close(struct kino *k, int fd)
+{
+	close(fd);
+	k->opens--;
 }
 
 bool kernel_leased(const struct kino *k)
@@ -535,6 +545,55 @@ int upcall_remove(struct upcall_mount *m, const struct fh *parent, const char *n
 		return fd;
 	note("remove %s", name);
 	return unlinkat(fd, name, 0) && unlinkat(fd, name, AT_REMOVEDIR) ? -errno : 0;
+}
+
+/* ---- eviction ---- */
+
+static u32 busy(const struct kino *k, u64 off, u64 len)
+{
+	u64 first, count;
+
+	if (!len && k->opens)
+		return AUGUR_BUSY_OPEN;
+	if (len && k->complete)
+		return AUGUR_BUSY_CLAIMED;
+	for (struct list *p = reqs.next; p != &reqs; p = p->next)
+		if (container_of(p, struct kreq, link)->k == k)
+			return AUGUR_BUSY_FILLING;
+	augur_chunk_range(off, len ? len : k->size, k->size, k->shift, &first, &count);
+	for (u64 c = first; c < first + count; c++)
+		if (k->lent[c])
+			return AUGUR_BUSY_FILLING;
+	return 0;
+}
+
+int upcall_evict(struct upcall_mount *m, const u8 *oid, const struct fh *fh, u64 off, u64 len, bool ask, u32 *why)
+{
+	struct kino *k;
+	u64 first, count;
+	AS_KERNEL;
+
+	*why = 0;
+	k = kino_of_fh(fh);
+	if (!k || k->dir || memcmp(k->oid, oid, AUGUR_OID_LEN))
+		return -ESTALE;
+	*why = busy(k, off, len);
+	if (*why)
+		return -EBUSY;
+	if (ask)
+		return 0;
+	note("evict ino=%lu off=%lu len=%lu", k->ino, off, len);
+	augur_chunk_range(off, len ? len : k->size, k->size, k->shift, &first, &count);
+	augur_map_clear_range(k->map, first, count);
+	k->complete = false;
+	k->settled = false;
+	kernel_evictions++;
+	return 0;
+}
+
+int upcall_pin(struct upcall_mount *m, const u8 *oid, const struct fh *fh, bool set)
+{
+	return 0;
 }
 
 /* ---- sessions ---- */

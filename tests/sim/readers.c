@@ -54,7 +54,7 @@ static void finish(struct reader *r, const char *how)
 {
 	note("r%d %s/%s: %s", r->id, r->f->dir, r->f->name, how);
 	if (r->fd >= 0)
-		close(r->fd);
+		kernel_close(r->k, r->fd);
 	r->fd = -1;
 	rest(r);
 }
@@ -251,7 +251,7 @@ static void walk(struct reader *r)
 	struct kino *root = kino_root();
 
 	if (r->fd >= 0)
-		close(r->fd);
+		kernel_close(r->k, r->fd);
 	r->fd = -1;
 	if (!root || ++r->tries > (r->final ? 60 : TRIES)) {
 		fail(r, -ESTALE);

@@ -121,20 +121,21 @@ u32 cid_len(u64 cid);
 /* ---- kernel.c ---- */
 typedef void kdone_fn(void *arg, int status, u32 flags);
 struct kino { u64 ino; struct fh fh; u8 oid[AUGUR_OID_LEN]; u64 size, version; u32 pu, shift; bool dir, complete, stale;
-	      bool settled; u8 *map, *lent; u64 cid; };
+	      bool settled; u8 *map, *lent; u64 cid; unsigned int opens; };
 extern struct upcall_mount kmount;
 void kernel_begin(const char *cache);
 struct kino *kino_root(void);
 /* Of a name in the lower tree: 0, -ENOENT (ask), -ESTALE (ask again). */
 int kernel_peek(struct kino *dir, const char *name, struct kino **out);
 /* The lower inode, as an open holds it. */
-int kernel_open(const struct kino *k);
+int kernel_open(struct kino *k);
+void kernel_close(struct kino *k, int fd);
 bool kernel_leased(const struct kino *k);
 void kernel_ask(u32 op, struct kino *k, const char *name, u64 off, u64 len, kdone_fn *fn, void *arg);
 bool kino_has(const struct kino *k, u64 off, u64 len);
 unsigned int kernel_waiting(void);
 void kernel_check_all(void);
-extern u64 kernel_requests;
+extern u64 kernel_requests, kernel_evictions;
 
 /* ---- readers.c ---- */
 void readers_start(unsigned int n, u64 stale_ns);

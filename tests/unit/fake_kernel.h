@@ -20,6 +20,10 @@ static struct fake {
 	u64		last_req, last_grant;
 	struct fake_reply replies[4096];
 	unsigned int	begins, ends, end_ranges, invals[8], switches, removes, leases, settles, complete_ends;
+	unsigned int	asks, evicts, pins;
+	u32		evict_busy;		/* AUGUR_BUSY_*: refused */
+	bool		ask_only;		/* refused when it is meant */
+	void		(*evicted)(void);	/* called before the answer 0 */
 	bool		refuse_grants;
 	int		top_fd;			/* of the cache */
 } fake = { .m = { .id = 7, .session = 1, .timeout_ms = 5000, .lease_ms = 3000 } };
@@ -52,6 +56,25 @@ void upcall_fill_end(struct upcall_mount *m, u64 grant, const struct upcall_rang
 	fake.ends++;
 	fake.end_ranges += n;
 	fake.complete_ends += complete;
+}
+
+int upcall_evict(struct upcall_mount *m, const u8 *oid, const struct fh *fh, u64 off, u64 len, bool ask, u32 *why)
+{
+	*why = fake.ask_only && ask ? 0 : fake.evict_busy;
+	if (ask)
+		fake.asks++;
+	if (*why)
+		return -EBUSY;
+	if (!ask && fake.evicted)
+		fake.evicted();
+	fake.evicts += !ask;
+	return 0;
+}
+
+int upcall_pin(struct upcall_mount *m, const u8 *oid, const struct fh *fh, bool set)
+{
+	fake.pins++;
+	return 0;
 }
 
 void upcall_settle(struct upcall_mount *m, const u8 *oid, bool complete, u64 present)

@@ -738,6 +738,188 @@ static void zeros_stay_holes(void **state)
 	close(fd);
 }
 
+/* ---- what goes again ---- */
+
+struct order { struct use_brief b[8]; size_t n; bool done; };
+
+static void order_known(void *arg, struct use_brief *b, size_t n)
+{
+	struct order *q = arg;
+
+	memcpy(q->b, b, min(n, ARRAY_SIZE(q->b)) * sizeof(*b));
+	q->n = n;
+	q->done = true;
+	free(b);
+}
+
+static void oldest(struct order *q, const struct use_brief *after, size_t n)
+{
+	memset(q, 0, sizeof(*q));
+	use_oldest(c, after, n, order_known, q);
+	spin(&q->done);
+}
+
+static void order_of_use(void **state)
+{
+	u8 small[AUGUR_OID_LEN] = { 1 }, large[AUGUR_OID_LEN] = { 2 }, gone[AUGUR_OID_LEN] = { 3 }, none[AUGUR_OID_LEN] = { 4 };
+	struct use_brief first;
+	struct order q;
+
+	assert_int_equal(use_rank(1000, 1), 1600);
+	assert_int_equal(use_rank(1000, 65536), 1600);
+	assert_true(use_rank(1000, 1 << 20) < 1100);
+	assert_int_equal(use_rank(1000, 1ull << 40), 1000);
+	use_filled(c, small, 100);
+	use_filled(c, large, 100 << 20);
+	use_filled(c, gone, 100);
+	use_gone(c, gone);
+	use_opened(c, none);		/* holds no bytes that we know of */
+	oldest(&q, NULL, 8);
+	assert_int_equal(q.n, 2);
+	assert_memory_equal(q.b[0].oid, large, AUGUR_OID_LEN);
+	assert_int_equal(q.b[0].bytes, 100 << 20);
+	assert_memory_equal(q.b[1].oid, small, AUGUR_OID_LEN);
+	/* One after the other, and over a restart. */
+	close_cache();
+	open_cache();
+	oldest(&q, NULL, 1);
+	assert_int_equal(q.n, 1);
+	first = q.b[0];
+	oldest(&q, &first, 8);
+	assert_int_equal(q.n, 1);
+	assert_memory_equal(q.b[0].oid, small, AUGUR_OID_LEN);
+	cobj_forget(c, small);
+	index_flush(c);
+	oldest(&q, NULL, 8);
+	assert_int_equal(q.n, 1);
+}
+
+static struct cobj *filled(const char *name, u8 id, u64 present)
+{
+	struct wire_entry e = entry(name, S_IFREG | 0644, 300000, id);
+	struct stub_job *j = make(&e, 1);
+	struct cobj *o = take(j, 0);
+	static u8 data[300000];
+
+	stub_job_free(j);
+	memset(data, 'x', sizeof(data));
+	assert_int_equal(put_bytes(o, 0, data, present), 0);
+	cobj_present(c, o, 0, present);
+	return o;
+}
+
+static void evict_flag(struct evict_job *j)
+{
+	*(bool *)j->user = true;
+}
+
+static void item_of(struct evict_item *it, const struct cobj *o)
+{
+	memset(it, 0, sizeof(*it));
+	memcpy(it->oid, o->oid, AUGUR_OID_LEN);
+	it->fh = o->fh;
+}
+
+static void claims_are_taken_back(void **state)
+{
+	struct cobj *whole = filled("w", 1, 300000), *part = filled("p", 2, 131072);
+	struct evict_item it[2];
+	bool done = false, passed = false;
+	struct evict_job ev = { .c = c, .it = it, .n = 2, .done = evict_flag, .user = &done };
+	struct augur_rec rec;
+	struct stat before, after;
+	struct order q;
+
+	settle();
+	record("root/w", &rec);
+	assert_int_equal(rec.flags, AUGUR_REC_COMPLETE);
+	item_of(&it[0], whole);
+	item_of(&it[1], part);
+	cache_unclaim(&ev);
+	/* A pass asked for now is made after it: no claim is written in between. */
+	settle_now(c, raise_flag, &passed);
+	assert_false(passed);
+	spin(&done);
+	assert_int_equal(it[0].res, 0);
+	assert_true(it[0].changed);
+	assert_int_equal(it[1].res, 0);
+	assert_false(it[1].changed);
+	record("root/w", &rec);
+	assert_int_equal(rec.flags, AUGUR_REC_STUB);
+	spin(&passed);
+	record("root/w", &rec);
+	assert_int_equal(rec.flags, AUGUR_REC_STUB);
+
+	/* The hole: no block is left, size and the owner's mtime stay. */
+	assert_int_equal(stat(at("root/w"), &before), 0);
+	done = false;
+	cache_punch(&ev);
+	spin(&done);
+	assert_int_equal(stat(at("root/w"), &after), 0);
+	assert_int_equal(it[0].res, 0);
+	assert_int_equal(after.st_size, 300000);
+	assert_int_equal(after.st_atim.tv_sec, before.st_atim.tv_sec);
+	assert_true(before.st_blocks > 500);
+	assert_true(after.st_blocks <= 8);	/* the record, where inodes are small */
+	assert_true(it[0].freed >= 300000 && c->evicted_bytes >= it[0].freed);
+
+	/* Nothing of it is believed after a restart, and the walk finds what has blocks. */
+	use_gone(c, part->oid);
+	use_gone(c, whole->oid);
+	close_cache();
+	open_cache();
+	assert_int_equal(cobj_present_bytes(load((u8[AUGUR_OID_LEN]){ [0 ... AUGUR_OID_LEN - 1] = 2 })), 0);
+	assert_int_equal(stat(at("root/p"), &before), 0);
+	done = false;
+	oldest(&q, NULL, 8);
+	assert_int_equal(q.n, 0);
+}
+
+static void streamed_is_no_claim(void **state)
+{
+	struct cobj *o = filled("s", 1, 65536);
+
+	settle();
+	o->streamed = 1;
+	cobj_streamed(o, 65536, 300000 - 65536);
+	assert_true(cobj_has(o, 0, 300000));
+	assert_false(o->flags & COBJ_COMPLETE);
+	settle_add(c, o, 0);
+	settled_n = 0;
+	settle();
+	assert_int_equal(settled_n, 0);
+	/* Gone again: what stays is claimed. */
+	o->streamed = 0;
+	augur_map_clear_range(o->map, 1, 4);
+	settle();
+	assert_int_equal(settled_n, 1);
+	assert_int_equal(settled_bytes, 65536);
+}
+
+static void pins_are_inherited(void **state)
+{
+	struct wire_entry e = entry("a", S_IFREG | 0644, 100, 1);
+	struct cobj *root = root_obj();
+	struct augur_rec rec;
+	struct stub_job *j;
+
+	assert_int_equal(lower_record_flags(c, &root->fh, root->oid, AUGUR_REC_PINNED, 0), 0);
+	j = make(&e, 1);
+	take(j, 0);
+	stub_job_free(j);
+	record("root/a", &rec);
+	assert_int_equal(rec.flags, AUGUR_REC_STUB | AUGUR_REC_PINNED);
+	/* Another version of a pinned object is pinned, wherever it lies. */
+	assert_int_equal(lower_record_flags(c, &root->fh, root->oid, 0, AUGUR_REC_PINNED), 0);
+	e.attr.version++;
+	e.attr.ctime_sec++;
+	j = make(&e, 1);
+	assert_int_equal(j->ents[0].outcome, STUB_DIFFERS);
+	record(tmp_rel(j->ents[0].tmp), &rec);
+	assert_int_equal(rec.flags, AUGUR_REC_STUB | AUGUR_REC_PINNED);
+	stub_job_free(j);
+}
+
 static void another_version_has_nothing(void **state)
 {
 	struct wire_entry e = entry("f", S_IFREG | 0644, 300000, 1);
@@ -926,6 +1108,7 @@ int main(void)
 		T(leftover_is_remade),
 		T(same_and_other), T(hard_links), T(stale_gets_no_links), T(evil_entries), T(extras_are_found), T(presence_and_claims), T(zeros_stay_holes),
 		T(another_version_has_nothing), T(another_inode_has_nothing), T(damaged_claim_is_none), T(damaged_row_is_none), T(capability_stays), T(names_and_place),
+		T(order_of_use), T(claims_are_taken_back), T(streamed_is_no_claim), T(pins_are_inherited),
 	};
 	int failed;
 
