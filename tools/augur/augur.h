@@ -61,6 +61,9 @@ int usage_error(struct augur *a, const char *fmt, ...) __attribute__((format(pri
 int cmd_status(struct augur *a, int argc, char **argv);
 int cmd_where(struct augur *a, int argc, char **argv);
 int cmd_warm(struct augur *a, int argc, char **argv);
+int cmd_pin(struct augur *a, int argc, char **argv);
+int cmd_unpin(struct augur *a, int argc, char **argv);
+int cmd_evict(struct augur *a, int argc, char **argv);
 int cmd_log(struct augur *a, int argc, char **argv);
 int cmd_abort(struct augur *a, int argc, char **argv);
 int cmd_doctor(struct augur *a, int argc, char **argv);

@@ -63,6 +63,17 @@ static void judge_proxies(struct health *h, json_t *dm)
 	degrade(h, "DEGRADED", "check that augurd --role proxy runs there: 'augur doctor'.", "augur-doctor(8)");
 }
 
+static void judge_room(struct health *h, json_t *dm)
+{
+	const char *state = json_str(json_object_get(dm, "cache"), "state", "ok");
+
+	if (strcmp(state, "full") && strcmp(state, "streaming"))
+		return;
+	snprintf(h->status, sizeof(h->status), "the cache's filesystem is full of what may not be evicted; "
+		 "absent bytes are read through a few chunks and not kept.");
+	degrade(h, "DEGRADED", "make room on it, 'augur unpin', or close files.", "augur-evict(8)");
+}
+
 static void judge(struct health *h, const struct mount *m, json_t *dm, bool daemon_up)
 {
 	memset(h, 0, sizeof(*h));
@@ -84,6 +95,8 @@ static void judge(struct health *h, const struct mount *m, json_t *dm, bool daem
 		degrade(h, "DEGRADED", "see 'augur doctor'; for another socket give --ctl.", "augur-doctor(8)");
 	} else {
 		judge_proxies(h, dm);
+		if (!h->status[0])
+			judge_room(h, dm);
 	}
 }
 
@@ -154,14 +167,34 @@ static void print_history(json_t *h)
 	putchar('\n');
 }
 
+static const char *bytes_of(json_t *obj, const char *key)
+{
+	return human_bytes((unsigned long long)json_int(obj, key, 0));
+}
+
+static void print_cache(json_t *c)
+{
+	json_t *w = json_object_get(c, "watermarks");
+
+	printf("\n cache     %s present in %lld objects, %s free", bytes_of(c, "present_bytes"), json_int(c, "objects", 0),
+	       bytes_of(c, "free_bytes"));
+	if (json_object_get(c, "total_bytes"))
+		printf(" of %s", bytes_of(c, "total_bytes"));
+	putchar('\n');
+	if (!json_object_get(c, "state"))
+		return;
+	printf(" room      %s; evicts below %lld %%, up to %lld %%; fetches nothing ahead below %lld %%\n",
+	       printable(json_str(c, "state", "?")), json_int(w, "cull", 0), json_int(w, "run", 0), json_int(w, "stop", 0));
+	printf(" evicted   %s of %lld objects; %s pinned by %lld pins\n", bytes_of(c, "evicted_bytes"),
+	       json_int(c, "evicted_objects", 0), bytes_of(c, "pinned_bytes"), json_int(c, "pins", 0));
+}
+
 static void print_daemon(json_t *ans, json_t *dm)
 {
 	json_t *c = json_object_get(dm, "cache"), *h = json_object_get(dm, "history");
 
 	if (json_is_object(c))
-		printf("\n cache     %s present in %lld objects, %s free\n",
-		       human_bytes((unsigned long long)json_int(c, "present_bytes", 0)),
-		       json_int(c, "objects", 0), human_bytes((unsigned long long)json_int(c, "free_bytes", 0)));
+		print_cache(c);
 	if (json_is_object(h))
 		print_history(h);
 	if (dm)

@@ -26,6 +26,16 @@ const struct verb verbs[] = {
 	  "      --depth N     levels below each directory (default: all)\n"
 	  "      --check       fetch nothing: say which of the named objects are here\n",
 	  { "augur warm /mnt/src", "git ls-files | augur warm -f -", "augur warm --check /mnt/data.bin" }, cmd_warm },
+	{ "pin", "[--list] [--remove] PATH...", "keep objects in the local cache, whatever else has to go",
+	  "      --list        what is pinned\n"
+	  "      --remove      as augur unpin\n",
+	  { "augur pin /mnt/src", "augur pin --list", "augur pin --remove /mnt/src" }, cmd_pin },
+	{ "unpin", "PATH...", "let pinned objects be evicted again", "",
+	  { "augur unpin /mnt/src", "augur pin --list", "augur unpin /mnt/src /mnt/bin" }, cmd_unpin },
+	{ "evict", "[--all] [--bytes N] PATH...", "drop bytes from the local cache now; the names stay",
+	  "      --all         everything that nobody uses, of every mount\n"
+	  "      --bytes N     the longest unused, until N bytes are free; K, M, G, T\n",
+	  { "augur evict /mnt/data.bin", "augur evict --bytes 2G", "augur evict --all" }, cmd_evict },
 	{ "log", "[-f] [-n N] [FILTER...] [MOUNT]", "the recorded accesses, newest last",
 	  "  -n, --lines N     so many rows, at most 10000 (default: 20)\n"
 	  "  -f, --follow      go on with new ones until interrupted\n"

@@ -17,7 +17,7 @@ _augur()
 	case $prev in
 	--ctl | --file | -f | --cache)
 		[ "$verb" = log ] || { compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return; } ;;
-	--timeout | --depth | -n | --lines | --source) return ;;
+	--timeout | --depth | --bytes | -n | --lines | --source) return ;;
 	esac
 	if [[ $cur == -* ]]; then
 		local opts
