@@ -253,6 +253,8 @@ struct dwork {
 	u32		gen;		/* of the object when the listing was asked for */
 	u64		*names;		/* hashes of the names listed */
 	size_t		nnames, names_cap;
+	u8		*subs;		/* oids of the directories listed */
+	size_t		nsubs, subs_cap;
 	int		err;
 	unsigned int	rounds;
 };
@@ -364,7 +366,10 @@ struct hint {
 	unsigned int	misses, walked;
 	u64		credit, fly;
 	struct hint_name *names;
-	size_t		n, cursor, dir_cursor;
+	size_t		n, cursor;
+	u8		*subs;		/* oids of sub-directories nobody has listed */
+	size_t		nsubs, sub_cursor;
+	bool		subs_known;
 	bool		listing, listed;
 	u32		gen;
 	u64		used_ns;
@@ -389,6 +394,9 @@ void behind_done(struct fwork *f, const struct fill *fl, int err);
 
 /* ---- walk.c ---- */
 void walk_note(struct vol *v, struct cobj *dir);	/* a directory was populated on demand */
+void walk_child(struct dwork *d, const u8 *oid);	/* a directory among the names being listed */
+void walk_children(struct dwork *d);	/* it is listed */
+void walk_subs(struct hint *h);		/* the same from the lower directory */
 void walk_push(struct hint *h);
 void walk_more(struct vol *v);
 void walk_drop(struct vol *v);

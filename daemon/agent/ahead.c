@@ -89,6 +89,7 @@ static void hint_free(struct hint *h)
 		list_del(p);
 	}
 	free(h->names);
+	free(h->subs);
 	free(h);
 }
 
@@ -168,7 +169,9 @@ static void list_done(struct io_op *op, int res)
 		}
 		h->listed = !res;
 		h->gen = d ? d->gen : 0;
-		h->cursor = h->dir_cursor = 0;
+		h->cursor = 0;
+		if (!res && !h->subs_known)
+			walk_subs(h);
 		if (!res && !hl->v->dead)
 			hint_go(h);
 		if (!hl->v->dead)
@@ -514,6 +517,7 @@ void stream_push(struct hint *h, bool now)
 	} else if (list_empty(&h->stream)) {
 		list_add_tail(&h->v->streamq, &h->stream);
 	}
+	hint_go(h);
 	stream_go(h->v);
 }
 
@@ -521,7 +525,9 @@ void hint_go(struct hint *h)
 {
 	struct cobj *d = cobj_peek(h->v->c, h->oid);
 
-	if (h->listing)
+	if (h->want_dirs && h->subs_known)
+		walk_push(h);
+	if (h->listing || (h->subs_known && !h->want_files && !h->judge && list_empty(&h->stream)))
 		return;
 	if (!h->listed || (d && d->gen != h->gen)) {
 		if (d)
@@ -534,8 +540,6 @@ void hint_go(struct hint *h)
 		cursor_place(h);
 		files_go(h);
 	}
-	if (h->want_dirs)
-		walk_push(h);
 }
 
 void ahead_small(struct vol *v, struct cobj *o)

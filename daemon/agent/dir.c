@@ -66,6 +66,7 @@ static void dwork_maybe_free(struct dwork *d)
 	map_del(&d->v->dirs, d->oid);
 	cobj_put(d->v->c, d->o);
 	free(d->names);
+	free(d->subs);
 	free(d);
 }
 
@@ -112,6 +113,7 @@ static void listed(struct dwork *d)
 	bool ahead = d->ahead;
 
 	d->o->flags |= COBJ_COMPLETE;
+	walk_children(d);
 	if (ahead)
 		d->o->flags |= COBJ_AHEAD;
 	answer_all(d, 0);
@@ -163,7 +165,7 @@ static void list_restart(struct ask *a)
 		dir_job_free(lc->job);
 	lc->job = NULL;
 	if (!lc->single)
-		lc->d->nnames = 0;
+		lc->d->nnames = lc->d->nsubs = 0;
 }
 
 static void list_frame(struct ask *a, const struct wire_hdr *h, struct xfer_buf *body)
@@ -322,7 +324,7 @@ static void ask_listing(struct dwork *d, struct req *r)
 	struct list_call *lc = call_new(d, r ? WIRE_LOOKUP : WIRE_LIST, r, AGENT_LOOKUP_MAX);
 
 	d->err = 0;
-	d->nnames = 0;
+	d->nnames = d->nsubs = 0;
 	d->gen = d->o->gen;
 	d->whole = !r;
 	lc->a.done = list_done;

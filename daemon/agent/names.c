@@ -277,6 +277,8 @@ static void apply(struct dir_job *dj)
 		case STUB_SAME:
 		case STUB_ATTR:
 			take_entry(d, s, evicted);
+			if (S_ISDIR(s->attr.mode))
+				walk_child(d, s->attr.oid);
 			break;
 		case STUB_DIFFERS:
 			switch_entry(d, s, evicted);

@@ -70,21 +70,53 @@ void walk_more(struct vol *v)
 	}
 }
 
+void walk_child(struct dwork *d, const u8 *oid)
+{
+	if (d->nsubs == d->subs_cap) {
+		d->subs_cap = d->subs_cap ? 2 * d->subs_cap : 16;
+		d->subs = xrealloc(d->subs, d->subs_cap * AUGUR_OID_LEN);
+	}
+	memcpy(d->subs + d->nsubs++ * AUGUR_OID_LEN, oid, AUGUR_OID_LEN);
+}
+
+static void subs_take(struct hint *h, u8 *subs, size_t n)
+{
+	free(h->subs);
+	h->subs = subs;
+	h->nsubs = n;
+	h->sub_cursor = 0;
+	h->subs_known = true;
+}
+
+/* What was just listed needs no look at the lower directory. */
+void walk_children(struct dwork *d)
+{
+	subs_take(hint_get(d->v, d->oid), d->subs, d->nsubs);
+	d->subs = NULL;
+	d->nsubs = d->subs_cap = 0;
+}
+
+void walk_subs(struct hint *h)
+{
+	u8 *subs = xmalloc(h->n ? h->n * AUGUR_OID_LEN : 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < h->n; i++)
+		if (h->names[i].is_dir && !h->names[i].tried)
+			memcpy(subs + n++ * AUGUR_OID_LEN, h->names[i].oid, AUGUR_OID_LEN);
+	subs_take(h, subs, n);
+}
+
 /* The sub-directories of a hint's directory that nobody has listed. */
 void walk_push(struct hint *h)
 {
 	struct vol *v = h->v;
 
-	for (; h->dir_cursor < h->n && v->nwalkq < QUEUE_MAX; h->dir_cursor++) {
-		struct hint_name *hn = &h->names[h->dir_cursor];
-		struct walk_dir *w;
+	for (; h->sub_cursor < h->nsubs && v->nwalkq < QUEUE_MAX; h->sub_cursor++) {
+		struct walk_dir *w = xcalloc(1, sizeof(*w));
 
-		if (!hn->is_dir || hn->tried)
-			continue;
-		hn->tried = true;
-		w = xcalloc(1, sizeof(*w));
 		w->v = v;
-		memcpy(w->oid, hn->oid, AUGUR_OID_LEN);
+		memcpy(w->oid, h->subs + h->sub_cursor * AUGUR_OID_LEN, AUGUR_OID_LEN);
 		list_add_tail(&v->walkq, &w->link);
 		v->nwalkq++;
 	}

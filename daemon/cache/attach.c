@@ -283,12 +283,16 @@ int cache_attach(struct io *io, const char *dir, struct cache **out, enum cache_
 {
 	struct cache *c = xcalloc(1, sizeof(*c));
 	CLEANUP_FREE char *path = xasprintf("%s/.augur/db", dir);
+	mode_t mask;
 	int err;
 
 	c->io = io;
 	c->dir = xstrdup(dir);
 	c->top_fd = c->root_fd = c->priv_fd = c->tmp_fd = c->lock_fd = -1;
 	c->chunk_shift = AUGUR_CHUNK_SHIFT_DEF;
+	mask = umask(0);
+	umask(mask);
+	c->modes_stay = !mask;
 	index_init(c);
 	err = open_layout(c, fault);
 	if (!err) {

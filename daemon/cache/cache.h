@@ -75,6 +75,7 @@ struct cache {
 	bool		unclean;	/* the last user did not close it and the machine restarted: not checked yet */
 	u8		root_oid[AUGUR_OID_LEN];
 	const char	*weakness;	/* why its disk may not keep what was synced (disk.c), or NULL */
+	bool		modes_stay;	/* no umask: an inode is made with the mode it shall have */
 	bool		noatime_each;	/* inodes do not get NOATIME from their directory */
 	unsigned int	chunk_shift;
 	struct db	*db;

@@ -167,7 +167,8 @@ static void rec_of(const struct stub_ent *s, struct augur_rec *rec)
 	rec->flags = (is_partial(s) ? AUGUR_REC_STUB : AUGUR_REC_COMPLETE) | (s->pinned ? AUGUR_REC_PINNED : 0);
 }
 
-static int make_inode(int dir, const char *name, struct stub_ent *s)
+/* A regular file stays open in *out: the rest is done through it. */
+static int make_inode(int dir, const char *name, struct stub_ent *s, int *out)
 {
 	mode_t mode = s->attr.mode;
 	int fd;
@@ -180,17 +181,11 @@ static int make_inode(int dir, const char *name, struct stub_ent *s)
 			return -EBADMSG;
 		return symlinkat(s->link, dir, name) ? -errno : 0;
 	case S_IFREG:
-		fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 0777);
 		if (fd < 0)
 			return -errno;
-		if (s->attr.size && ftruncate(fd, s->attr.size)) {
-			int err = -errno;
-
-			close(fd);
-			return err;
-		}
-		close(fd);
-		return 0;
+		*out = fd;
+		return s->attr.size && ftruncate(fd, s->attr.size) ? -errno : 0;
 	case S_IFIFO:
 	case S_IFSOCK:
 		return mknodat(dir, name, (mode & S_IFMT) | 0600, 0) ? -errno : 0;
@@ -212,6 +207,42 @@ static int set_noatime(int dir, const char *name, mode_t mode)
 	if (fd < 0)
 		return -errno;
 	return min(lower_noatime(fd), 0);
+}
+
+/* dress_inode() of a regular file that was just made: each look at a name costs as much as what is done. */
+static int dress_file(struct cache *c, const struct spot *sp, const char *name, struct stub_ent *s, int fd)
+{
+	char path[64 + AUGUR_NAME_MAX];
+	u8 buf[AUGUR_RECORD_LEN];
+	struct augur_rec rec;
+	struct timespec ts[2];
+	bool caps = false;
+	int err;
+
+	err = c->noatime_each ? min(lower_noatime(fd), 0) : 0;
+	if (err)
+		return err;
+	if ((s->attr.uid || s->attr.gid || sp->group || geteuid()) && fchown(fd, s->attr.uid, s->attr.gid))
+		return -errno;
+	/* After the owner: changing it strips set-id bits. */
+	if ((!c->modes_stay || sp->acl || (s->attr.mode & 07000)) && fchmod(fd, s->attr.mode & 07777))
+		return -errno;
+	if (sp->acl || s->xattrs_len) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", sp->fd, name);
+		err = (sp->acl ? attrs_replace : attrs_set)(path, s->xattrs, s->xattrs_len, &caps);
+		if (err)
+			return err;
+		if (caps)
+			s->flags |= COBJ_CAPS;
+	}
+	lower_times(&s->attr, ts);
+	if (futimens(fd, ts))
+		return -errno;
+	rec_of(s, &rec);
+	augur_rec_encode(&rec, buf);
+	if (fsetxattr(fd, AUGUR_XATTR_NAME, buf, sizeof(buf), 0))
+		return -errno;
+	return fh_of(fd, "", &s->fh);
 }
 
 /* Owner, mode, attributes, times of an inode that has no valid record yet; then the record. */
@@ -286,6 +317,7 @@ static int remove_any(int dir, const char *name)
 static int make_at(struct cache *c, const struct spot *sp, const char *name, struct stub_ent *s)
 {
 	int err = -ENOENT, dir = sp->fd;
+	CLEANUP_CLOSE int fd = -1;
 
 	if (s->link_fh.len)
 		err = link_inode(c, dir, name, s);
@@ -296,10 +328,11 @@ static int make_at(struct cache *c, const struct spot *sp, const char *name, str
 		s->flags &= ~(COBJ_COMPLETE | COBJ_CAPS);
 		s->shift = augur_shift_for(s->attr.size, c->chunk_shift);
 	}
-	err = make_inode(dir, name, s);
-	if (err)
+	err = make_inode(dir, name, s, &fd);
+	if (err && fd < 0)
 		return err;
-	err = dress_inode(c, sp, name, s);
+	if (!err)
+		err = fd < 0 ? dress_inode(c, sp, name, s) : dress_file(c, sp, name, s, fd);
 	if (err)
 		remove_any(dir, name);
 	else if (!is_partial(s))
@@ -467,6 +500,14 @@ static void stub_one(struct stub_job *j, const struct spot *sp, u32 i)
 		return;
 	s->pinned |= sp->pinned;
 	find_twin(j, i);
+	/* Most often nothing holds the name. */
+	if (!s->link_fh.len) {
+		s->res = make_at(j->c, sp, s->name, s);
+		if (!s->res)
+			s->outcome = STUB_NEW;
+		if (s->res != -EEXIST)
+			return;
+	}
 	fd = openat(sp->fd, s->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (fd >= 0) {
 		meet(j, sp, s, fd);
