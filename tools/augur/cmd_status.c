@@ -191,10 +191,14 @@ static void print_cache(json_t *c)
 
 static void print_daemon(json_t *ans, json_t *dm)
 {
-	json_t *c = json_object_get(dm, "cache"), *h = json_object_get(dm, "history");
+	json_t *c = json_object_get(dm, "cache"), *h = json_object_get(dm, "history"), *n = json_object_get(dm, "counters");
 
 	if (json_is_object(c))
 		print_cache(c);
+	if (json_int(n, "ahead_bytes", 0)) {
+		printf(" ahead     %s brought unasked", bytes_of(n, "ahead_bytes"));
+		printf(", %s of it not used so far\n", bytes_of(n, "ahead_unused"));
+	}
 	if (json_is_object(h))
 		print_history(h);
 	if (dm)
