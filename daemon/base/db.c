@@ -8,12 +8,16 @@
  * did not commit has failed.  The connection is the worker's while a group is with it, and the
  * loop thread's otherwise, so nothing here needs a lock.
  */
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include "base/db.h"
 #include "base/db_impl.h"
 #include "base/log.h"
 #include "base/mem.h"
 
 #define GROUP_MAX	512	/* jobs in one transaction */
+#define LOG_NICE	10	/* nobody waits for a droppable log */
 
 struct db_jobs { struct db_job *head, **tail; };
 
@@ -23,7 +27,7 @@ struct db {
 	struct io_op	op;		/* of the group, or a tick that delivers */
 	int		pool;
 	struct db_jobs	queue, group, finished;
-	bool		closing;
+	bool		closing, log;
 };
 
 static void jobs_init(struct db_jobs *l)
@@ -112,10 +116,22 @@ static void run_group(struct db_conn *c, struct db_job *chain)
 	fail_from(first, NULL, err);
 }
 
+/* The worker of a log yields to whoever reads: what it does can wait for an idle moment. */
+static void yield_to_all(void)
+{
+	static __thread bool done;
+
+	if (!done && gettid() != getpid())
+		setpriority(PRIO_PROCESS, gettid(), LOG_NICE);
+	done = true;
+}
+
 static int group_work(void *arg)
 {
 	struct db *db = arg;
 
+	if (db->log)
+		yield_to_all();
 	run_group(&db->conn, db->group.head);
 	return 0;
 }
@@ -238,6 +254,7 @@ int db_open(struct io *io, const char *path, enum db_sync sync, const char *sche
 		return err;
 	}
 	db->io = io;
+	db->log = sync == DB_NORMAL;
 	db->op.done = op_done;
 	jobs_init(&db->queue);
 	jobs_init(&db->group);

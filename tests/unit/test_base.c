@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -214,6 +215,31 @@ static void row_done(struct db_job *j, int res)
 
 #define SCHEMA "CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY) STRICT"
 
+static int how_nice(sqlite3 *sq, struct db_job *j)
+{
+	errno = 0;
+	return getpriority(PRIO_PROCESS, 0);	/* of the calling thread */
+}
+
+/* Whoever waits for a row of the index goes before whoever writes the log. */
+static void test_db_log_yields(void **st)
+{
+	int own = getpriority(PRIO_PROCESS, 0);
+	char path[128];
+
+	for (int log = 0; log < 2; log++) {
+		struct row r = { .j.fn = how_nice, .j.done = row_done };
+		struct db *db;
+
+		snprintf(path, sizeof(path), "%s/nice%d", dir, log);
+		assert_int_equal(db_open(io, path, log ? DB_NORMAL : DB_FULL, SCHEMA, 1, &db), 0);
+		db_queue(db, &r.j);
+		step_until(&r.ended);
+		assert_int_equal(r.j.res, log && own < 10 ? 10 : own);
+		db_close(db);
+	}
+}
+
 static void test_db(void **st)
 {
 	enum { N = 400 };
@@ -368,7 +394,7 @@ int main(void)
 		cmocka_unit_test(test_addr),
 		cmocka_unit_test(test_lookup),
 		cmocka_unit_test(test_conf),
-		cmocka_unit_test(test_db),
+		cmocka_unit_test(test_db), cmocka_unit_test(test_db_log_yields),
 		cmocka_unit_test(test_db_close_drains),
 		cmocka_unit_test(test_handles_of_reused_numbers),
 	};
