@@ -86,6 +86,7 @@ static int try_all(struct inode *inode, bool ask, u32 *why, u64 *bytes, u8 **map
 	err = augur_state_change(ai, 0, gone);
 	if (err)
 		return err;
+	augur_blocks_update(inode);
 	*map = ai->map;
 	ai->map = NULL;
 	ai->map_chunks = 0;
@@ -121,7 +122,7 @@ static u32 range_busy(const struct augur_inode *ai, u64 first, u64 count)
 	return range_taken(ai, first, count) ? AUGUR_BUSY_FILLING : 0;
 }
 
-/* Only whole chunks go; the last one may be short.  Those that are absent stay so. */
+/* Only whole chunks go; the last one may be short. */
 static int try_range(struct inode *inode, u64 off, u64 len, bool ask, u32 *why, u64 *bytes)
 {
 	struct augur_inode *ai = AUGUR_I(inode);
@@ -132,6 +133,8 @@ static int try_range(struct inode *inode, u64 off, u64 len, bool ask, u32 *why, 
 		return -ERANGE;
 	end = (off + len + mask) >> ai->chunk_shift;
 	*why = range_busy(ai, first, end - first);
+	if (!*why && !augur_map_all(ai->map, first, end - first))
+		return -ERANGE;
 	if (*why || ask)
 		return *why ? -EBUSY : 0;
 	before = augur_present_bytes(inode);

@@ -3,7 +3,7 @@
  * pin.c - pins, and evictions that somebody asks for: "augur pin", "augur unpin", "augur evict".
  *
  * A pin is a flag in the record of the lower inode, so it holds without the index and in the next
- * daemon; what is made in a pinned directory is pinned (stub.c), and so is what takes a pinned
+ * daemon; what is made in a pinned directory is pinned (make.c), and so is what takes a pinned
  * object's place.  The table pin keeps what was named, for the list.  A walk goes through the
  * lower tree, one directory at a time on a worker; it fetches nothing.  Loop thread, except
  * functions marked worker.

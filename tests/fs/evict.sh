@@ -203,11 +203,9 @@ def streamed():
 
 def without_the_refusal():
     "the fault point takes the refusal away: a pin holds nothing"
-    fill("f4"); settle("f4")
-    d.do("PIN", [("OID", oid_of("f4")), ("FLAGS", 1)])
-    busy("f4", "PINNED")
+    busy("f9", "PINNED")                           # by its record
     open("/sys/kernel/debug/augurfs/inject/evict_pinned", "w").write("1")
-    assert evict("f4") == 0, "the fault point did not hit"
+    assert evict("f9") == 0, "the fault point did not hit"
     assert open("/sys/kernel/debug/augurfs/inject/evict_pinned").read().strip() == "0"
 
 run(refusals, unclaimed, pinned_by_record, malformed, streamed, without_the_refusal)
