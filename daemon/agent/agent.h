@@ -445,6 +445,7 @@ void health_check(json_t *list, struct vol *v);	/* the doctor's lines of one vol
 void health_add(json_t *list, const char *name, const char *state, const char *fix, char *detail);	/* takes detail */
 
 /* ---- log.c ---- */
+void log_name_wanted(void *vol, const u8 *oid);	/* a history_namer */
 void log_run(struct agent *ag, struct ctl_req *r, json_t *args);
 json_t *log_stats(struct vol *v);		/* the member "history" of a status */
 

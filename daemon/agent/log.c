@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * log.c - the verb "log": rows of a volume's access log that fit what was asked, and with
- * follow the new ones as they come.  A reader that is slow gets them later, never the daemon's
+ * log.c - a volume's access log: the names of what is in it, and the verb "log": rows that fit
+ * what was asked, and with follow the new ones as they come.  A reader that is slow gets them later, never the daemon's
  * memory.
  */
 #include <stdio.h>
@@ -12,6 +12,38 @@
 #define FOLLOW_ROWS	1000
 #define FOLLOW_NS	(500ull * 1000000)
 #define BACKLOG_MAX	(1u << 20)
+
+/* ---- names of the objects in it ---- */
+
+struct name_load { struct vol *v; u8 oid[AUGUR_OID_LEN]; };
+
+static void name_loaded(void *arg, struct cobj *o)
+{
+	struct name_load *nl = arg;
+
+	if (o && nl->v->h)
+		history_name(nl->v->h, nl->oid, o->parent, o->name ? o->name : "", o->name_len);
+	vol_put(nl->v);
+	free(nl);
+}
+
+void log_name_wanted(void *ctx, const u8 *oid)
+{
+	struct vol *v = ctx;
+	struct cobj *o = map_get(&v->c->objs, oid);
+	struct name_load *nl;
+
+	if (o) {
+		history_name(v->h, oid, o->parent, o->name ? o->name : "", o->name_len);
+		return;
+	}
+	nl = xcalloc(1, sizeof(*nl));
+	nl->v = vol_get(v);
+	memcpy(nl->oid, oid, AUGUR_OID_LEN);
+	cobj_load(v->c, oid, name_loaded, nl);
+}
+
+/* ---- what it holds ---- */
 
 static json_t *num(u64 v)
 {

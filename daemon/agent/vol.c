@@ -490,36 +490,6 @@ static void checked(void *arg, int err)
 	vol_put(v);
 }
 
-/* ---- names for the access log ---- */
-
-struct name_load { struct vol *v; u8 oid[AUGUR_OID_LEN]; };
-
-static void name_loaded(void *arg, struct cobj *o)
-{
-	struct name_load *nl = arg;
-
-	if (o && nl->v->h)
-		history_name(nl->v->h, nl->oid, o->parent, o->name ? o->name : "", o->name_len);
-	vol_put(nl->v);
-	free(nl);
-}
-
-static void name_wanted(void *ctx, const u8 *oid)
-{
-	struct vol *v = ctx;
-	struct cobj *o = map_get(&v->c->objs, oid);
-	struct name_load *nl;
-
-	if (o) {
-		history_name(v->h, oid, o->parent, o->name ? o->name : "", o->name_len);
-		return;
-	}
-	nl = xcalloc(1, sizeof(*nl));
-	nl->v = vol_get(v);
-	memcpy(nl->oid, oid, AUGUR_OID_LEN);
-	cobj_load(v->c, oid, name_loaded, nl);
-}
-
 static int attach_cache(struct vol *v, const char *dir, enum ctl_error *cause)
 {
 	static const enum ctl_error causes[] = {
@@ -574,7 +544,7 @@ int vol_new(struct agent *ag, const char *source, const char *dir, struct vol **
 	if (!ag->no_history && history_open(ag->io, log, &ag->history, &v->h))
 		v->h = NULL;	/* said there; a log is no reason not to serve */
 	if (v->h)
-		history_set_namer(v->h, name_wanted, v);
+		history_set_namer(v->h, log_name_wanted, v);
 	seqs_load(v);
 	list_add_tail(&ag->vols, &v->link);
 	log_info("event=attached cache=%s source=%s stamped=%d", dir, source, v->c->stamped);
