@@ -202,8 +202,8 @@ static void round_end(struct vol *v, bool found)
 	s->exhausted_ns = found ? 0 : io_now(v->io);
 	if (!v->dead) {
 		space_look(v);
-		if (found && somebody_waits(v))
-			wake_all(v);
+		/* Found nothing: others may have made room, and who waits too long is to be told. */
+		wake_all(v);
 		space_arm(v, 0);
 	}
 	vol_put(v);
