@@ -178,12 +178,13 @@ static vm_fault_t augur_vm_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_
 	pgoff_t first = start, last = end;
 	vm_fault_t ret;
 
-	if (!augur_is_complete(inode) && !augur_inject(AUGUR_INJECT_map_around)) {
-		/* It may map a huge page that the range only touches.  To be asked for is the range. */
-		if (mapping_large_folio_support(vmf->vma->vm_file->f_mapping)) {
-			first = round_down(start, PMD_SIZE >> PAGE_SHIFT);
-			last = round_up(end + 1, PMD_SIZE >> PAGE_SHIFT) - 1;
-		}
+	/* What is complete is not evicted while it is mapped. */
+	if (augur_is_complete(inode) || augur_inject(AUGUR_INJECT_map_around))
+		return vo->lower->map_pages(vmf, start, end);
+	/* It may map a huge page that the range only touches.  To be asked for is the range. */
+	if (mapping_large_folio_support(vmf->vma->vm_file->f_mapping)) {
+		first = round_down(start, PMD_SIZE >> PAGE_SHIFT);
+		last = round_up(end + 1, PMD_SIZE >> PAGE_SHIFT) - 1;
 	}
 	if (!augur_read_begin(inode, (loff_t)first << PAGE_SHIFT,
 			      (u64)(last - first + 1) << PAGE_SHIFT))
