@@ -26,6 +26,8 @@
 /* Of one CPU; without records if that CPU was not there at mount. */
 struct augur_cpu_ring {
 	struct augur_ring	ring;
+	unsigned long		tick;		/* jiffies at time_ns */
+	u64			time_ns;	/* CLOCK_REALTIME then */
 	u32			skipped;	/* reads since the last sample */
 };
 
@@ -60,16 +62,10 @@ u64 augur_session_key(struct augur_sb *asb)
 
 /* -------- producing -------- */
 
-/* @used records lie in a ring of @size, @n of them since it was last looked at. */
-static void plan_drain(struct augur_sb *asb, u64 used, u32 n, u64 size)
+/* The consumer looks again within DRAIN_MS; it does so by itself while it finds something. */
+static __always_inline void plan_drain(struct augur_sb *asb)
 {
-	u64 half = size / 2;
-
-	if (!READ_ONCE(asb->event_session))
-		return;
-	if (used >= half && used - n < half)
-		mod_delayed_work(augur_wq, &asb->event_work, 0);
-	else if (!delayed_work_pending(&asb->event_work))
+	if (!delayed_work_pending(&asb->event_work) && READ_ONCE(asb->event_session))
 		queue_delayed_work(augur_wq, &asb->event_work, msecs_to_jiffies(DRAIN_MS));
 }
 
@@ -80,24 +76,25 @@ static void plan_drain(struct augur_sb *asb, u64 used, u32 n, u64 size)
 static struct augur_ring *ring_get(struct augur_sb *asb, u32 n)
 {
 	struct augur_ring *ring = &get_cpu_ptr(asb->rings)->ring;
+	bool kick = false;
 
 	augur_stat_add(asb, events_produced, n);
-	if (likely(augur_ring_reserve(ring, n)))
-		return ring;
-	trace_augur_event_drop(asb->mount_id, smp_processor_id(), ring->dropped);
-	put_cpu_ptr(asb->rings);
-	plan_drain(asb, 0, 0, 1);
-	return NULL;
+	if (!augur_ring_reserve(ring, n, &kick)) {
+		trace_augur_event_drop(asb->mount_id, smp_processor_id(), ring->dropped);
+		put_cpu_ptr(asb->rings);
+		plan_drain(asb);
+		return NULL;
+	}
+	if (kick && READ_ONCE(asb->event_session))
+		mod_delayed_work(augur_wq, &asb->event_work, 0);
+	return ring;
 }
 
-static void ring_put(struct augur_sb *asb, struct augur_ring *ring, u32 n)
+static __always_inline void ring_put(struct augur_sb *asb, struct augur_ring *ring, u32 n)
 {
-	u64 used;
-
 	augur_ring_commit(ring, n);
-	used = ring->head - READ_ONCE(ring->tail);
 	put_cpu_ptr(asb->rings);
-	plan_drain(asb, used, n, ring->size);
+	plan_drain(asb);
 }
 
 static void fill(struct augur_event *ev, struct inode *inode, struct augur_file *af,
@@ -142,8 +139,8 @@ static bool is_off(struct inode *inode)
 	return augur_opt(AUGUR_SB(inode->i_sb), log) == AUGUR_LOG_OFF;
 }
 
-static void put(struct inode *inode, struct augur_file *af, enum augur_event_op op,
-		unsigned int evf, u64 off, u64 len, u64 us)
+static noinline void put(struct inode *inode, struct augur_file *af, enum augur_event_op op,
+			 unsigned int evf, u64 off, u64 len, u64 us)
 {
 	struct augur_sb *asb = AUGUR_SB(inode->i_sb);
 	struct augur_ring *ring = ring_get(asb, 1);
@@ -184,20 +181,60 @@ static void tell_run(struct inode *inode, struct augur_file *af, unsigned int ev
 		put(inode, af, AUGUR_EV_READ, evf, af->run_off, af->next_off - af->run_off, 0);
 }
 
-static void summarise(struct inode *inode, struct augur_file *af, u64 off, u64 len,
-		      unsigned int evf, bool seq)
+/* This read does not follow on the one before. */
+static noinline void note_jump(struct inode *inode, struct augur_file *af, u64 off,
+			       unsigned int evf, u32 mode)
 {
-	if (!seq) {
-		if (af->jumps < JUMPS_TOLD || !(af->jumps % JUMPS_SKIP))
-			tell_run(inode, af, evf);
-		af->jumps++;
+	if (!af->reads) {
 		af->run_off = off;
+		return;
 	}
-	af->next_off = off + len;
-	if (af->next_off - af->run_off >= RUN_BYTES) {
-		tell_run(inode, af, evf | AUGUR_EVF_SEQ);
-		af->run_off = af->next_off;
+	if (mode == AUGUR_LOG_SUMMARY &&
+	    (af->jumps < JUMPS_TOLD || !(af->jumps % JUMPS_SKIP)))
+		tell_run(inode, af, evf);
+	af->jumps++;
+	af->run_off = off;
+}
+
+static noinline void tell_long_run(struct inode *inode, struct augur_file *af, unsigned int evf)
+{
+	tell_run(inode, af, evf | AUGUR_EVF_SEQ);
+	af->run_off = af->next_off;
+}
+
+/*
+ * READ in mode full: what each cached read pays, so flat and short.  The time is that of the
+ * tick: asking the clock would cost as much as all the rest.
+ */
+static __always_inline void put_read(struct augur_sb *asb, struct inode *inode,
+				     struct augur_file *af, unsigned int evf, u64 off, u64 len)
+{
+	struct augur_cpu_ring *cr = get_cpu_ptr(asb->rings);
+	const struct augur_inode *ai = AUGUR_I(inode);
+	struct augur_ring *ring = &cr->ring;
+	struct augur_event *ev;
+
+	if (unlikely(ring->head >= ring->room || cr->tick != jiffies)) {
+		cr->tick = jiffies;
+		cr->time_ns = ktime_get_real_ns();
+		put_cpu_ptr(asb->rings);
+		put(inode, af, AUGUR_EV_READ, evf, off, len, 0);
+		return;
 	}
+	augur_stat_inc(asb, events_produced);
+	ev = augur_ring_slot(ring, 0);
+	ev->time_ns = cpu_to_le64(cr->time_ns);
+	ev->session_key = cpu_to_le64(af->session_key);
+	memcpy(ev->oid, ai->oid, sizeof(ev->oid));
+	ev->off = cpu_to_le64(off);
+	ev->len = cpu_to_le64(len);
+	ev->open_id = cpu_to_le32(af->open_id);
+	ev->latency_us = 0;
+	ev->op = AUGUR_EV_READ;
+	ev->flags = evf;
+	ev->cpu = cpu_to_le16(smp_processor_id());
+	ev->pu = cpu_to_le32(ai->pu);
+	ring_put(asb, ring, 1);
 }
 
 /* True for one read in log_sample of those on this CPU. */
@@ -214,24 +251,21 @@ void augur_event_read(struct inode *inode, struct augur_file *af, u64 off, u64 l
 {
 	struct augur_sb *asb = AUGUR_SB(inode->i_sb);
 	u32 mode = augur_opt(asb, log);
-	bool seq;
 
 	if (mode == AUGUR_LOG_OFF)
 		return;
-	if (!af->reads)
-		af->run_off = af->next_off = off;
-	seq = off == af->next_off;
+	if (unlikely(off != af->next_off))
+		note_jump(inode, af, off, evf, mode);
+	af->next_off = off + len;
 	af->bytes += len;
 	af->reads++;
-	if (mode == AUGUR_LOG_SUMMARY) {
-		summarise(inode, af, off, len, evf, seq);
+	if (likely(mode == AUGUR_LOG_SUMMARY)) {
+		if (unlikely(off + len - af->run_off >= RUN_BYTES))
+			tell_long_run(inode, af, evf);
 		return;
 	}
-	if (!seq)
-		af->jumps++;
-	af->next_off = off + len;
 	if (mode == AUGUR_LOG_FULL || is_sampled(asb))
-		put(inode, af, AUGUR_EV_READ, evf, off, len, 0);
+		put_read(asb, inode, af, evf, off, len);
 }
 
 void augur_event_miss(struct inode *inode, struct augur_file *af, u64 off, u64 len, u64 us,

@@ -40,14 +40,26 @@ static inline u64 augur_ring_used(const struct augur_ring *r)
 	return r->head - smp_load_acquire(&r->tail);
 }
 
-/* Room for @n records at augur_ring_slot(r, 0 .. n - 1); false: they are dropped and counted. */
-static inline bool augur_ring_reserve(struct augur_ring *r, u32 n)
+/*
+ * Room for @n records at augur_ring_slot(r, 0 .. n - 1); false: they are dropped and counted.
+ * @kick is set when half of the ring is full: time to wake the consumer.
+ */
+static inline bool augur_ring_reserve(struct augur_ring *r, u32 n, bool *kick)
 {
+	u64 used;
+
 	if (r->head + n <= r->room)
 		return true;
-	r->room = r->head - augur_ring_used(r) + r->size;
-	if (r->head + n <= r->room)
+	used = augur_ring_used(r) + n;
+	if (used <= r->size / 2) {
+		r->room = r->head + n - used + r->size / 2;
 		return true;
+	}
+	if (used <= r->size) {
+		r->room = r->head + n - used + r->size;
+		*kick = true;
+		return true;
+	}
 #ifndef AUGUR_SEED_RING_LOSS	/* the seeded bug of tests/accept line log */
 	WRITE_ONCE(r->dropped, r->dropped + n);
 #endif

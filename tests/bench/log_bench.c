@@ -71,8 +71,9 @@ static void produce(struct producer *p)
 	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
 		u32 n = i ? 1 : 2;
 		struct augur_event *e;
+		bool kick = false;
 
-		if (augur_ring_reserve(&p->ring, n)) {
+		if (augur_ring_reserve(&p->ring, n, &kick)) {
 			e = augur_ring_slot(&p->ring, 0);
 			fill(p, e, ops[i], file);
 			if (n == 2) {
@@ -83,7 +84,7 @@ static void produce(struct producer *p)
 			}
 			augur_ring_commit(&p->ring, n);
 		}
-		if (augur_ring_used(&p->ring) - n < p->ring.size / 2 && augur_ring_used(&p->ring) >= p->ring.size / 2)
+		if (kick)
 			io->ops->wake(io);
 		p->produced += n;
 	}

@@ -438,7 +438,7 @@ enum augur_event_op {
 #define AUGUR_EVENT_LEN		64
 
 struct augur_event {
-	__le64	time_ns;	/* CLOCK_REALTIME */
+	__le64	time_ns;	/* CLOCK_REALTIME; of a READ in mode full: of the tick before */
 	__le64	session_key;
 	__u8	oid[AUGUR_OID_LEN];
 	__le64	off;
