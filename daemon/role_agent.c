@@ -171,6 +171,7 @@ int role_agent_run(struct role_cfg *cfg)
 	ag->history.rows = cfg->history_rows;
 	ag->history.age_ns = cfg->history_days * 86400ull * 1000000000;
 	list_init(&ag->vols);
+	list_init(&ag->listeners);
 	client_id(cfg, ag->client_id);
 	err = start(&run);
 	if (err) {

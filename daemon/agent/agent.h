@@ -19,7 +19,7 @@
  *   warm.c	fetch whole subtrees		verbs.c	control socket
  *   health.c	what is said of proxies		log.c	the access log, as asked for
  *   pin.c	pins, evictions by hand		evict.c	dropping bytes
- *   space.c	watermarks, full disks
+ *   space.c	watermarks, full disks		events.c	what changes
  */
 #ifndef AUGUR_AGENT_AGENT_H
 #define AUGUR_AGENT_AGENT_H
@@ -55,6 +55,7 @@ struct agent {
 	struct upcall	*up;
 	struct ctl_server *ctl;
 	struct list	vols;
+	struct list	listeners;	/* events.c */
 	const char	*id;
 	u8		client_id[16];
 	u32		lease_ms;	/* upper bound, 0: none */
@@ -448,6 +449,10 @@ void health_add(json_t *list, const char *name, const char *state, const char *f
 void log_name_wanted(void *vol, const u8 *oid);	/* a history_namer */
 void log_run(struct agent *ag, struct ctl_req *r, json_t *args);
 json_t *log_stats(struct vol *v);		/* the member "history" of a status */
+
+/* ---- events.c ---- */
+void events_run(struct agent *ag, struct ctl_req *r, json_t *args);
+void events_scanner(void *ctx, const struct history_found *f);	/* ctx: the volume */
 
 /* ---- evict.c ---- */
 /* Drops the bytes of at most EVICT_BATCH objects; what is in use, pinned or unknown stays. */

@@ -450,8 +450,14 @@ static void verb_log(void *ctx, struct ctl_req *r, json_t *args)
 	log_run(ctx, r, args);
 }
 
+static void verb_events(void *ctx, struct ctl_req *r, json_t *args)
+{
+	events_run(ctx, r, args);
+}
+
 const struct ctl_verb agent_verbs[] = {
 	{ "status", verb_status }, { "attach", verb_attach }, { "where", verb_where }, { "warm", verb_warm },
 	{ "pin", pin_verb }, { "unpin", unpin_verb }, { "pins", pins_verb }, { "evict", evict_verb },
-	{ "log", verb_log }, { "abort", verb_abort }, { "doctor", verb_doctor }, { "debug", verb_debug }, { NULL, NULL },
+	{ "log", verb_log }, { "events", verb_events }, { "abort", verb_abort }, { "doctor", verb_doctor },
+	{ "debug", verb_debug }, { NULL, NULL },
 };

@@ -543,8 +543,10 @@ int vol_new(struct agent *ag, const char *source, const char *dir, struct vol **
 	v->c->settled_ctx = v;
 	if (!ag->no_history && history_open(ag->io, log, &ag->history, &v->h))
 		v->h = NULL;	/* said there; a log is no reason not to serve */
-	if (v->h)
+	if (v->h) {
 		history_set_namer(v->h, log_name_wanted, v);
+		history_set_found(v->h, events_scanner, v);
+	}
 	seqs_load(v);
 	list_add_tail(&ag->vols, &v->link);
 	log_info("event=attached cache=%s source=%s stamped=%d", dir, source, v->c->stamped);

@@ -27,6 +27,10 @@
  *            scanner}*, then {rows, history}
  *            time, since, until: ns of CLOCK_REALTIME; session: 16 hex digits; mount: its id; path: from the
  *            volume's root, this object and what is below it
+ *   events   {follow: bool} -> row {event: is, kind, mount, cache, name, state, ...}* (what is), row {event: now}, then
+ *            while follow row {event: new | change | gone | scanner, ...} as it happens, and
+ *            row {event: dropped, count} where a reader that was slow has missed some
+ *            kind: daemon, mount, cache, lease, requests, history, proxy, scanner
  *   abort    {mount} -> {}                 (the command writes sysfs itself when augurd is down)
  *   doctor   {} -> {checks: [{name, state: ok|warn|fail, detail, fix}]}
  *   debug    {what} -> free form

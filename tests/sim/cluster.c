@@ -211,6 +211,7 @@ void cluster_begin(const char *top, bool rescan)
 	sim_agent.io = io_sim_open(AGENT);
 	sim_agent.id = "sim";
 	list_init(&sim_agent.vols);
+	list_init(&sim_agent.listeners);
 	agent_up();
 	kernel_begin(cache_dir);
 }

@@ -16,7 +16,9 @@
 #include <ftw.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
@@ -805,6 +807,85 @@ static void w_close(void)
 	assert_true(until(10000, done));
 }
 
+/* ---- events: what is told to whoever listens ---- */
+
+struct listening { int fd; char *buf; size_t len; };
+
+static void listen_to(struct listening *l, const char *path, const char *request)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+
+	memset(l, 0, sizeof(*l));
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	assert_int_equal(connect(l->fd, (void *)&sun, sizeof(sun)), 0);
+	assert_int_equal(write(l->fd, request, strlen(request)), strlen(request));
+}
+
+static bool heard(struct listening *l, const char *words)
+{
+	ssize_t n;
+
+	do {
+		l->buf = xrealloc(l->buf, l->len + 65537);
+		n = read(l->fd, l->buf + l->len, 65536);
+		l->len += max(n, (ssize_t)0);
+	} while (n > 0);
+	l->buf[l->len] = 0;
+	return strstr(l->buf, words);
+}
+
+static u64 times(const struct listening *l, const char *words)
+{
+	u64 n = 0;
+
+	for (const char *p = l->buf; (p = strstr(p, words)); p++)
+		n++;
+	return n;
+}
+
+/* The state, a mark, changes; a reader that does not read holds nobody up and is told how much it missed. */
+static void events_are_told(void **state)
+{
+	struct history_found f = { .session = 0xabc, .comm = "find", .files = 1, .dirs = 40 };
+	struct listening one, slow, brief;
+	const u64 many = 30000;
+	char *path = at("ctl"), *p;
+	int err;
+
+	ag.ctl = ctl_server_new(io, path, agent_verbs, &ag, &err);
+	assert_non_null(ag.ctl);
+	listen_to(&brief, path, "{\"verb\":\"events\"}\n");
+	listen_to(&one, path, "{\"verb\":\"events\",\"follow\":true}\n");
+	listen_to(&slow, path, "{\"verb\":\"events\",\"follow\":true}\n");
+	assert_true(until(10000, heard(&one, "\"now\"")));
+	assert_true(until(10000, heard(&brief, "\"ok\"")));
+	assert_int_equal(times(&brief, "\"event\":\"is\""), times(&one, "\"event\":\"is\""));
+	assert_non_null(strstr(one.buf, "\"kind\":\"mount\""));
+	assert_int_equal(times(&one, "\"kind\":\"proxy\""), 2);
+	events_scanner(v, &f);
+	assert_true(until(10000, heard(&one, "\"session\":\"0000000000000abc\"")));
+	kill(proxies[1], SIGKILL);
+	waitpid(proxies[1], NULL, 0);
+	assert_true(until(20000, heard(&one, "\"event\":\"change\"") && strstr(one.buf, "\"state\":\"down\"")));
+	for (u64 i = 0; i < many; i++)
+		events_scanner(v, &f);
+	assert_true(until(20000, heard(&slow, "\"dropped\",\"count\":") || heard(&slow, "\"count\":")));
+	p = strstr(slow.buf, "\"count\":");
+	assert_int_equal(times(&slow, "\"kind\":\"scanner\"") + strtoull(p + 8, NULL, 10), many + 1);
+	run_proxy(1);
+	assert_true(until(20000, heard(&one, "\"state\":\"up\",\"event\"") || times(&one, "\"event\":\"change\"") > 1));
+	ctl_server_free(ag.ctl);
+	ag.ctl = NULL;
+	assert_true(until(10000, list_empty(&ag.listeners)));
+	close(one.fd);
+	close(slow.fd);
+	close(brief.fd);
+	free(one.buf);
+	free(slow.buf);
+	free(brief.buf);
+}
+
 /* Seeds that the map names otherwise are the same proxies; all of them are up when attach answers. */
 static void each_proxy_is_told_once(void **state)
 {
@@ -870,6 +951,7 @@ static int group_setup(void **state)
 	ag.io = io;
 	ag.id = "test";
 	list_init(&ag.vols);
+	list_init(&ag.listeners);
 	umask(0);
 	attach();
 	return 0;
@@ -884,7 +966,7 @@ int main(void)
 		cmocka_unit_test(a_large_file_in_no_order), cmocka_unit_test(claims_settle), cmocka_unit_test(leases_are_had),
 		cmocka_unit_test(changes_are_told), cmocka_unit_test(names_go_and_change),
 		cmocka_unit_test(cancelled_ones_go),
-		cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(lost_rows_are_found),
+		cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(events_are_told), cmocka_unit_test(lost_rows_are_found),
 		cmocka_unit_test(after_a_power_cut), cmocka_unit_test(nothing_leaks),
 		cmocka_unit_test(each_proxy_is_told_once), cmocka_unit_test(a_dead_proxy_is_down),
 		cmocka_unit_test(a_silent_proxy_is_connecting),

@@ -392,6 +392,7 @@ static int group_setup(void **state)
 	ag.io = io;
 	ag.id = "test";
 	list_init(&ag.vols);
+	list_init(&ag.listeners);
 	fake.m.timeout_ms = 1500;
 	assert_int_equal(mkdir(at("cache"), 0755), 0);
 	snprintf(source, sizeof(source), "%s:/vol", p.addr);

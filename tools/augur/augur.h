@@ -65,6 +65,8 @@ int cmd_pin(struct augur *a, int argc, char **argv);
 int cmd_unpin(struct augur *a, int argc, char **argv);
 int cmd_evict(struct augur *a, int argc, char **argv);
 int cmd_log(struct augur *a, int argc, char **argv);
+int cmd_top(struct augur *a, int argc, char **argv);
+int cmd_events(struct augur *a, int argc, char **argv);
 int cmd_abort(struct augur *a, int argc, char **argv);
 int cmd_doctor(struct augur *a, int argc, char **argv);
 int cmd_demo(struct augur *a, int argc, char **argv);

@@ -47,6 +47,13 @@ const struct verb verbs[] = {
 	  "      --scanners    only jobs that walk trees; --no-scanners: none of them\n"
 	  "      --file DB     from this file instead of asking augurd\n",
 	  { "augur log", "augur log -f --kind miss /mnt", "augur log --since 1h --no-scanners --path /mnt/src --json" }, cmd_log },
+	{ "top", "[--once] [-i SECONDS] [MOUNT]", "what a mount does now, a line an interval, and what is opened most",
+	  "  -1, --once        one line, after one interval\n"
+	  "  -i, --interval S  seconds between lines (default: 1)\n",
+	  { "augur top", "augur top -i 5 /mnt", "augur top --once --json | jq .row.hit_percent" }, cmd_top },
+	{ "events", "[-f]", "what state everything is in, and what changes",
+	  "  -f, --follow      go on with changes until interrupted\n",
+	  { "augur events", "augur events -f", "augur events --follow --json | jq -c 'select(.row.kind == \"proxy\")'" }, cmd_events },
 	{ "abort", "MOUNT|ID", "end every wait of a mount, for good; then unmount it", "",
 	  { "augur abort /mnt", "augur abort 3", "augur abort /mnt && umount /mnt" }, cmd_abort },
 	{ "doctor", "[--cache DIR] [--source SOURCE]", "check what a mount stands on, and how to mend it",
