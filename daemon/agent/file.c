@@ -572,6 +572,11 @@ void file_request(struct req *r, struct cobj *o)
 		return;
 	}
 	f = fwork_get(v, o);
+	/* What is here may be gone in a moment. */
+	if (o->flags & COBJ_EVICTING) {
+		list_add_tail(&f->waits, &r->link);
+		return;
+	}
 	if (cobj_has(o, r->off, r->len)) {
 		v->ahead_hits++;
 		ahead_read(f, r);

@@ -57,5 +57,5 @@ wait_until 60 eval '[ "$(cache state)" = ok ]'
 # Watermarks are live.
 for w in run:70 cull:60 stop:50; do echo "${w#*:}" > "$(echo /sys/fs/augurfs/[0-9]*)/evict/${w%:*}"; done
 wait_until 60 eval '[ "$(free_percent)" -ge 60 ]'
-daemon_log agent | grep -m 1 event=cache_space
+grep -m 1 event=cache_space "$RUN/agent.log"
 is "$(sha256sum < "$MNT/d0/f0")" "$(sha256sum < /origin/d0/f0)" "a file after all of it"

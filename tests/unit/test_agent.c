@@ -509,6 +509,98 @@ static void claims_settle(void **state)
 	assert_true(until(3000, fake.settles > 0));
 }
 
+/* ---- bytes that go again ---- */
+
+static struct { struct evict_result res; bool over; struct seen at_evict; int looked; u64 fetch; } ev;
+
+static void evict_over(void *arg, const struct evict_result *res)
+{
+	ev.res = *res;
+	ev.over = true;
+}
+
+/* The moment the kernel agrees: the claim is gone, the bytes are not; somebody comes and asks. */
+static void agreed(void)
+{
+	ev.looked = look("d0/f5", &ev.at_evict);
+	ev.fetch = fetch_start("d0/f5", 0, 1);
+}
+
+static void evict(const char *rel)
+{
+	struct seen s;
+
+	memset(&ev, 0, sizeof(ev));
+	assert_int_equal(look(rel, &s), 0);
+	evict_objects(v, (const u8 (*)[AUGUR_OID_LEN])s.oid, 1, evict_over, NULL);
+	assert_true(until(10000, ev.over));
+}
+
+static void settle_all(void)
+{
+	bool done = false;
+
+	settle_now(v->c, closed, &done);
+	assert_true(until(10000, done));
+}
+
+static void bytes_go_again(void **state)
+{
+	unsigned int asks = fake.asks, evicts = fake.evicts;
+	struct seen s;
+
+	settle_all();
+	assert_int_equal(look("d0/f5", &s), 0);
+	assert_int_equal(s.rec.flags, AUGUR_REC_COMPLETE);
+	assert_true(s.st.st_blocks > 0);
+
+	/* Refused when it is asked: nothing was touched. */
+	fake.evict_busy = AUGUR_BUSY_OPEN;
+	evict("d0/f5");
+	assert_int_equal(ev.res.evicted, 0);
+	assert_int_equal(ev.res.refused[AUGUR_BUSY_OPEN], 1);
+	assert_int_equal(fake.asks, asks + 1);
+	assert_int_equal(look("d0/f5", &s), 0);
+	assert_int_equal(s.rec.flags, AUGUR_REC_COMPLETE);
+
+	/* Refused when it is meant, the claim being gone by then: it keeps its bytes and is claimed again. */
+	fake.evict_busy = AUGUR_BUSY_MAPPED;
+	fake.ask_only = true;
+	evict("d0/f5");
+	fake.ask_only = false;
+	fake.evict_busy = 0;
+	assert_int_equal(ev.res.evicted, 0);
+	assert_int_equal(ev.res.refused[AUGUR_BUSY_MAPPED], 1);
+	settle_all();
+	assert_int_equal(look("d0/f5", &s), 0);
+	assert_int_equal(s.rec.flags, AUGUR_REC_COMPLETE);
+	assert_true(same_bytes(at("origin/d0/f5"), at("cache/root/d0/f5")));
+
+	/* It goes: claim, leave, hole, in that order; who asks in between waits and gets the bytes. */
+	fake.evicted = agreed;
+	evict("d0/f5");
+	fake.evicted = NULL;
+	assert_int_equal(fake.evicts, evicts + 1);
+	assert_int_equal(ev.res.evicted, 1);
+	assert_true(ev.res.freed > 0);
+	assert_int_equal(ev.looked, 0);
+	assert_int_equal(ev.at_evict.rec.flags, AUGUR_REC_STUB);
+	assert_true(ev.at_evict.st.st_blocks > 0);
+	assert_int_equal(wait_reply(ev.fetch), 0);
+	assert_true(same_bytes(at("origin/d0/f5"), at("cache/root/d0/f5")));
+	settle_all();
+	assert_int_equal(look("d0/f5", &s), 0);
+	assert_int_equal(s.rec.flags, AUGUR_REC_COMPLETE);
+
+	/* What has no bytes is no work. */
+	evict("d0/f5");
+	assert_int_equal(ev.res.evicted, 1);
+	assert_int_equal(look("d0/f5", &s), 0);
+	assert_int_equal(s.st.st_blocks, 0);
+	assert_int_equal(fetch("d0/f5", 0, 1), 0);
+	assert_true(same_bytes(at("origin/d0/f5"), at("cache/root/d0/f5")));
+}
+
 static void leases_are_had(void **state)
 {
 	assert_true(until(10000, fake.leases >= 64));
@@ -963,7 +1055,8 @@ int main(void)
 		cmocka_unit_test(names_arrive), cmocka_unit_test(a_big_directory), cmocka_unit_test(hard_links_meet),
 		cmocka_unit_test(another_version_by_another_name), cmocka_unit_test(bytes_arrive), cmocka_unit_test(small_files_come_along),
 		cmocka_unit_test(a_reader_of_everything), cmocka_unit_test(a_large_file_in_order),
-		cmocka_unit_test(a_large_file_in_no_order), cmocka_unit_test(claims_settle), cmocka_unit_test(leases_are_had),
+		cmocka_unit_test(a_large_file_in_no_order), cmocka_unit_test(claims_settle), cmocka_unit_test(bytes_go_again),
+		cmocka_unit_test(leases_are_had),
 		cmocka_unit_test(changes_are_told), cmocka_unit_test(names_go_and_change),
 		cmocka_unit_test(cancelled_ones_go),
 		cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(events_are_told), cmocka_unit_test(lost_rows_are_found),
