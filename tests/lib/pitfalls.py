@@ -422,27 +422,31 @@ def storm(p):
 
 def mappings(p):
     """fork, move, split, protection, a closed file: every page that is absent is waited for."""
-    for private in (True, False):
-        name = "a" if private else "b"
-        want, m = content(name), p.map(name, prot=1, private=private)
+    for name in "ab":
+        m = p.map(name, prot=1, private=name == "a")
         os.close(p.fds.pop())
-        p.maps.pop()
-        rnd = random.Random(6)
-        for _ in range(10):
-            at = rnd.randrange(SIZE - 9000)
-            same(m.bytes(at, 9000), want[at:at + 9000], f"{name} at {at}")
-        in_child(lambda: same(m.bytes(MIB, MIB), want[MIB:2 * MIB], "a child"))
-        check(libc.munmap(m.addr + 2 * MIB, MIB))      # two are left
-        new = Map(-1, MIB)
-        check(libc.mremap(ctypes.c_void_p(m.addr + 3 * MIB), ctypes.c_size_t(MIB), ctypes.c_size_t(MIB), 3, ctypes.c_void_p(new.addr)))
-        same(new.bytes(), want[3 * MIB:], "after mremap")
-        if private:
-            check(libc.mprotect(m.addr, MIB, 3))
-            ctypes.memset(m.addr + 5, 0x55, 3)
-            same(m.bytes(0, 4096), want[:5] + b"UUU" + want[8:4096], "after a write")
-            in_child(lambda: same(m.bytes(4096, 64 << 10), want[4096:4096 + (64 << 10)], "a child after mprotect"))
-        libc.munmap(m.addr, 2 * MIB)
-        new.close()
+        mapping(name, m)
+        p.maps.remove(m)                               # it is gone
+
+
+def mapping(name, m):
+    """Ends with the mapping unmapped."""
+    want, rnd = content(name), random.Random(6)
+    for _ in range(10):
+        at = rnd.randrange(SIZE - 9000)
+        same(m.bytes(at, 9000), want[at:at + 9000], f"{name} at {at}")
+    in_child(lambda: same(m.bytes(MIB, MIB), want[MIB:2 * MIB], "a child"))
+    check(libc.munmap(m.addr + 2 * MIB, MIB))          # two are left
+    new = Map(-1, MIB)
+    check(libc.mremap(ctypes.c_void_p(m.addr + 3 * MIB), ctypes.c_size_t(MIB), ctypes.c_size_t(MIB), 3, ctypes.c_void_p(new.addr)))
+    same(new.bytes(), want[3 * MIB:], "after mremap")
+    if name == "a":
+        check(libc.mprotect(m.addr, MIB, 3))
+        ctypes.memset(m.addr + 5, 0x55, 3)
+        same(m.bytes(0, 4096), want[:5] + b"UUU" + want[8:4096], "after a write")
+        in_child(lambda: same(m.bytes(4096, 64 << 10), want[4096:4096 + (64 << 10)], "a child after mprotect"))
+    libc.munmap(m.addr, 2 * MIB)
+    new.close()
 
 
 def dumped(p):
