@@ -176,9 +176,11 @@ $(BUILD)/sim-asan/sim: $(call objects,sim-asan/obj,$(SIM_SRC) $(SIM_LIB)) $(BUIL
 	$(call link,$(ASAN) $(SIM_LD),$(PKG_LIBS))
 
 # What a disk holds after the power went (tests/powercut/run): images are read by libext2fs.
-powercut: $(BUILD)/powercut/powercut ## the reader of images of cut disks (libext2fs-dev), in build/powercut/
-$(BUILD)/powercut/powercut: $(call objects,obj,$(wildcard tests/powercut/*.c)) $(BUILD)/obj/libaugurd.a
+powercut: $(BUILD)/powercut/powercut $(BUILD)/powercut/recover ## reads images of cut disks (libext2fs-dev), starts agents on them, in build/powercut/
+$(BUILD)/powercut/powercut: $(call objects,obj,$(filter-out %/recover.c,$(wildcard tests/powercut/*.c))) $(BUILD)/obj/libaugurd.a
 	$(call link,$(CFLAGS),-lext2fs -lcom_err $(PKG_LIBS))
+$(BUILD)/powercut/recover: $(BUILD)/obj/tests/powercut/recover.o $(BUILD)/obj/libaugurd.a
+	$(call link,$(CFLAGS),$(PKG_LIBS))
 
 # One program a target; tests/fuzz/run runs them.
 FUZZFLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined

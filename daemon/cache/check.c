@@ -62,9 +62,6 @@ static int db_agrees(sqlite3 *sq, const struct augur_rec *rec, const struct fh *
 static int mark(struct check *k, const struct fh *fh, bool dir, bool root)
 {
 	k->differ++;
-#ifdef AUGUR_SEED_NO_CHECK	/* a seeded bug that tests/powercut has to find */
-	return 0;
-#endif
 	if (!dir)
 		return lower_record_flags(k->c, fh, NULL, AUGUR_REC_STALE, 0);
 	return lower_record_flags(k->c, fh, NULL, AUGUR_REC_STUB | (root ? 0 : AUGUR_REC_STALE), AUGUR_REC_COMPLETE);

@@ -1,34 +1,26 @@
+#!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# recover.sh: the real thing, in a guest: each disk (-d, cut at some point) is mounted, store and daemons are started on it
-# as after a power cut, the volume is mounted, and at once everything has to be what the origin is. The origin is as the
-# workload left it, so to the cache all that came after its point has happened meanwhile.
-. /payload/tests/lib/guest.sh
-FS=${1:-ext4}
-PROXIES=p1 VOL_OPTS=chunk_kb=16 ORIGIN=/origin/tree
-
-disk() { local d; for d in /sys/block/vd*; do [ "$(cat "$d/serial")" != "$1" ] || echo "/dev/${d##*/}"; done; }
-mkdir -p /cache /origin
-mount -t ext4 -o noatime "$(disk w0)" /origin
-net_up
-n=0 wrong=0 marked=0
-for dev in /dev/vd[f-z]; do
-	[ -b "$dev" ] && [ "$(cat "/sys/block/${dev##*/}/serial")" != w0 ] || continue
-	say "== $dev"
-	mount -t "$FS" -o noatime "$dev" /cache
-	mkdir -p /cache/store
-	mount --bind /cache/store /var/lib/augur
-	rm -f "$RUN"/*.log
-	vol_up 1
-	n=$((n + 1))
-	if ! trees_equal "$ORIGIN" "$MNT"; then
-		wrong=$((wrong + 1))
-		diff <(tree_hash --list "$ORIGIN") <(tree_hash --list "$MNT") | sed -n 1,6p
-	fi
-	marked=$((marked + $(sed -n 's/.*event=cache_checked.* marked=\([0-9]*\).*/\1/p' "$RUN/agent.log" | tail -n 1) + 0))
-	vol_umount
-	daemon_stop agent
-	daemon_stop p1
-	umount /var/lib/augur /cache
-done
-echo "{\"recovered\":$n,\"wrong\":$wrong,\"marked\":$marked}" > /out/recovered
+# recover.sh: starts a proxy and an agent on a disk that was cut: recover.sh IMAGE ORIGIN AUGURD RECOVER WORK
+# Runs in namespaces of its own (unshare -nm): a network, loop mounts that nobody else sees. Prints what recover prints.
+set -euo pipefail
+image=$1 origin=$2 augurd=$3 recover=$4 work=$5
+[ "$(ip -o link | wc -l)" = 1 ] || { echo "recover.sh: in a network of its own only: unshare -nm $0" >&2; exit 2; }
+mkdir -p "$work/cache" "$work/origin"
+ip link set lo up
+ip addr add 10.9.0.1/32 dev lo		# where the proxy was
+mount -o loop,noatime "$origin" "$work/origin"
+mount -o loop,noatime "$image" "$work/cache"
+proxy=
+finish() {
+	[ -z "$proxy" ] || { kill "$proxy"; wait "$proxy" || :; } 2> /dev/null
+	umount "$work/cache" "$work/origin"
+}
+trap finish EXIT
+mkdir -p "$work/cache/store" "$work/cache/a"
+rm -f "$work/ready"; mkfifo "$work/ready"
+exec 8<> "$work/ready"
+"$augurd" --role proxy --id p1 --listen 10.9.0.1:7433 --insecure --export "vol=$work/origin/tree" --store "sqlite:$work/cache/store/p1.db" \
+	--proxies p1=10.9.0.1:7433 --seed 1 --ctl "$work/p1.sock" --ready-fd 9 9>&8 > "$work/p1.log" 2>&1 & proxy=$!
+read -r -n 1 -t 60 <&8 || { tail -n 5 "$work/p1.log"; echo "the proxy does not start"; exit 3; }
+timeout 200 "$recover" "$work/cache/a" "$work/origin/tree" 10.9.0.1 2> "$work/agent.log"

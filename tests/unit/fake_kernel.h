@@ -98,7 +98,7 @@ void upcall_lease(struct upcall_mount *m, u32 group, u64 seq, u64 deadline)
 
 static int fake_name(const struct fh *parent, const char *name, const struct fh *old)
 {
-	struct fh now;
+	struct fh now = { 0 };
 	int fd = fh_open(fake.top_fd, parent, O_RDONLY | O_DIRECTORY);
 
 	if (fd < 0)
