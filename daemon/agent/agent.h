@@ -20,6 +20,7 @@
  *   health.c	what is said of proxies		log.c	the access log, as asked for
  *   pin.c	pins, evictions by hand		evict.c	dropping bytes
  *   space.c	watermarks, full disks		events.c	what changes
+ *   look.c	attributes of changed directories
  */
 #ifndef AUGUR_AGENT_AGENT_H
 #define AUGUR_AGENT_AGENT_H
@@ -162,6 +163,10 @@ struct vol {
 	struct list	changes;	/* change.c: being marked, the kernel is not told yet; oldest first */
 	u64		last_change;	/* number of the newest */
 	struct list	change_waits;	/* struct change_wait, in the order they came */
+	/* look.c */
+	struct map	looks;		/* directories to be asked for */
+	struct list	lookq;
+	struct look_call *look_call;	/* the question under way */
 	/* reval.c */
 	struct list	reval_q;
 	struct io_op	reval_op;
@@ -269,6 +274,8 @@ void dir_drop_requests(struct vol *v);
 /* Nobody waits for it any more, and nothing here needs it. */
 void dir_cancelled(struct vol *v, const u8 *oid, struct req **slot);
 u64 dir_name_hash(const char *name, size_t len);
+/* The owner's entry of a directory: what it shows from now on. Its names are another matter. fn once, from the loop. */
+void dir_shows(struct vol *v, struct cobj *dir, const struct wire_entry *e, dir_done_fn *fn, void *arg);
 
 /* ---- names.c ---- */
 struct dir_job {
@@ -285,6 +292,8 @@ struct dir_job {
 	int		status;		/* and what the owner said */
 	unsigned int	again;
 	bool		looked;
+	dir_done_fn	*fn;		/* of dir_shows() */
+	void		*arg;
 };
 struct dir_job *dir_job_new(struct dwork *d);
 /* Puts entries of a frame in; 0 or -EBADMSG. */
@@ -401,6 +410,12 @@ void walk_subs(struct hint *h);		/* the same from the lower directory */
 void walk_push(struct hint *h);
 void walk_more(struct vol *v);
 void walk_drop(struct vol *v);
+
+/* ---- look.c ---- */
+void look_init(struct vol *v);
+void look_dir(struct vol *v, const u8 *oid);	/* it changed, if it is one */
+void look_drop(struct vol *v);
+static inline bool looks_pending(const struct vol *v) { return v->look_call || v->looks.live; }
 
 /* ---- lease.c, reval.c, change.c, recover.c ---- */
 void lease_start(struct peer *p);

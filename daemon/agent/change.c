@@ -3,8 +3,8 @@
  * change.c - something is not what it was: an owner says so, or an answer shows it.
  *
  * The order is always the same: first the record of the lower inode (a file STALE, a directory
- * populated no longer), on a worker, then the kernel's memory.  Nothing is fetched here: the
- * next access asks, and names.c switches or removes.  Loop thread only.
+ * populated no longer), on a worker, then the kernel's memory.  Nothing is fetched here but what a
+ * directory shows (look.c): the next access asks, and names.c switches or removes.  Loop thread only.
  */
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -125,6 +125,8 @@ static void mark_tell(struct change *ch)
 	}
 	ch->told = true;
 	list_del(&ch->link);
+	if (ch->is_dir)
+		look_dir(v, ch->oid);
 	if (ch->done)
 		ch->done(ch->arg);
 	waits_end(v);

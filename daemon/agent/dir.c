@@ -463,6 +463,8 @@ void dir_job_ended(struct dwork *d, struct dir_job *dj)
 
 		if (!err && !dj->status && dj->j->n && dj->j->ents[0].outcome == STUB_FAILED)
 			err = dj->j->ents[0].res;
+		if (dj->fn)
+			dj->fn(dj->arg, err);
 		if (r)
 			req_reply(r, err ? err : dj->status, 0);
 		err = 0;
@@ -515,6 +517,18 @@ void dir_populate(struct vol *v, struct cobj *dir, bool ahead, dir_done_fn *fn, 
 	w->arg = arg;
 	list_add_tail(&d->waiters, &w->link);
 	dwork_step(d);
+}
+
+void dir_shows(struct vol *v, struct cobj *dir, const struct wire_entry *e, dir_done_fn *fn, void *arg)
+{
+	struct dwork *d = dwork_get(v, dir);
+	struct dir_job *dj = dir_job_new(d);
+
+	stub_job_dir(dj->j, e);
+	dj->single = true;	/* of no name: its failure is nobody else's */
+	dj->fn = fn;
+	dj->arg = arg;
+	dir_job_queue(dj);
 }
 
 void dir_cancelled(struct vol *v, const u8 *oid, struct req **slot)

@@ -223,7 +223,7 @@ static void brought(const struct fill *fl)
 static void fill_finish(struct fill *fl)
 {
 	struct fwork *f = fl->f;
-	struct vol *v = f->v;
+	struct vol *v = vol_get(f->v);	/* those who are told may be its last users, and f goes with it */
 	struct cobj *o = f->o;
 	struct batch *b = fl->b;
 	bool current = fill_current(fl);
@@ -262,6 +262,7 @@ static void fill_finish(struct fill *fl)
 	if (b)
 		batch_item_done(b);
 	waits_check(f);
+	vol_put(v);
 }
 
 static void fill_maybe(struct fill *fl)
@@ -507,6 +508,7 @@ int file_fill(struct fwork *f, u64 off, u64 len, bool grants, enum fill_why why)
 
 static void waits_check(struct fwork *f)
 {
+	struct vol *v = vol_get(f->v);
 	struct list *p, *t;
 
 	if (f->o->flags & COBJ_EVICTING)
@@ -542,6 +544,7 @@ static void waits_check(struct fwork *f)
 		free(w);
 	}
 	fwork_put(f);
+	vol_put(v);
 }
 
 void file_kick(struct vol *v, struct cobj *o)

@@ -53,10 +53,13 @@ static void lease_stop(struct vol *v, u32 shard)
 		upcall_lease(v->m, shard, v->leases[shard].seq, 0);
 }
 
-/* The last change whose mark is made; while one is not, what was kept before stays: told again, not lost. */
+/*
+ * The last change whose mark is made, and what it shows is here; until then, what was kept before
+ * stays: the next daemon is told again, and nothing is lost.
+ */
 static void seq_keep(struct vol *v, u32 shard)
 {
-	if (!v->unmarked && list_empty(&v->changes))
+	if (!v->unmarked && list_empty(&v->changes) && !looks_pending(v))
 		cache_seq_store(v->c, shard, 0, v->leases[shard].seq);
 }
 

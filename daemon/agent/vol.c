@@ -6,6 +6,8 @@
  * A request lives from its arrival to its one answer (req_reply*), and waits on the work it
  * needs.  A mount that goes takes its requests along: their callers have been answered by the
  * kernel.  Loop thread only.
+ *
+ * long file: the life of a volume and of what is asked of it.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -347,6 +349,7 @@ static void on_gone(void *ctx, struct upcall_mount *m)
 	file_drop_requests(v);
 	walk_drop(v);
 	space_drop(v);
+	look_drop(v);
 	settle_now(v->c, NULL, NULL);
 }
 
@@ -432,6 +435,7 @@ static void vol_free(struct vol *v)
 	map_free(&v->dirs);
 	map_free(&v->files);
 	map_free(&v->hints);
+	map_free(&v->looks);
 	vol_free_strings(v);
 	free(v);
 }
@@ -529,6 +533,7 @@ int vol_new(struct agent *ag, const char *source, const char *dir, struct vol **
 	map_init(&v->dirs, offsetof(struct dwork, oid), AUGUR_OID_LEN);
 	map_init(&v->files, offsetof(struct fwork, oid), AUGUR_OID_LEN);
 	map_init(&v->hints, offsetof(struct hint, oid), AUGUR_OID_LEN);
+	look_init(v);
 	v->ag = ag;
 	v->io = ag->io;
 	v->source = xstrdup(source);
@@ -574,6 +579,7 @@ void vol_close(struct vol *v, void (*done)(void *arg), void *arg)
 	file_drop_requests(v);
 	walk_drop(v);
 	space_end(v);
+	look_drop(v);
 	if (v->h)
 		history_close(v->h);
 	v->h = NULL;

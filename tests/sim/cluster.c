@@ -226,6 +226,8 @@ void cluster_check_rest(void)
 		violated("at rest %zu directories are still being worked on", vol->dirs.live);
 	if (vol->ahead_bytes || vol->walk_fly)
 		violated("at rest %lu bytes and %u listings are still under way", vol->ahead_bytes, vol->walk_fly);
+	if (looks_pending(vol))
+		violated("at rest directories are still being looked at");
 	if (vol->failing)
 		violated("at rest %u questions are still being retried", vol->failing);
 }

@@ -380,7 +380,7 @@ void upcall_reply(struct upcall_mount *m, const struct upcall_reply *rp)
 	if (r->op == AUGUR_OP_FETCH && !rp->status)
 		answer_fetch(r, rp);
 	if (r->k->dir && (!rp->status || rp->status == -ENOENT) && (rp->flags & AUGUR_RP_COMPLETE))
-		r->k->complete = true;
+		r->k->complete = r->k->listed = true;
 	if (r->fn)
 		tell(r, rp->status, rp->flags);
 	else

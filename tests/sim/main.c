@@ -162,6 +162,7 @@ static void life(void)
 	until_true(no_request, 120 * SEC, "the end of the requests");
 	until_true(cluster_ready, 120 * SEC, "the cluster after the faults");
 	until(sim_now + LEASE_MS * MSEC + 8 * SEC);
+	readers_stat_dirs();
 	readers_final();
 	until_true(readers_idle, 120 * SEC, "the last reading of all files");
 	until(sim_now + 6 * SEC);

@@ -124,6 +124,18 @@ static void stamp(const char *path)
 	fs_changed(st.st_ino);
 }
 
+u64 dir_mtime(unsigned int d, char name[16])
+{
+	CLEANUP_FREE char *p = NULL;
+	struct stat st;
+
+	snprintf(name, 16, "d%u", d);
+	p = path_of(name, "");
+	if (d >= DIRS || lstat(p, &st))
+		return 0;
+	return st.st_mtim.tv_sec * SEC + st.st_mtim.tv_nsec;
+}
+
 static void stamp_dir(const char *dir)
 {
 	CLEANUP_FREE char *p = path_of(dir, "");

@@ -10,6 +10,7 @@
  */
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "sim.h"
 
@@ -302,6 +303,22 @@ bool readers_idle(void)
 		if (readers[i].busy || readers[i].ev.queued)
 			return false;
 	return true;
+}
+
+void readers_stat_dirs(void)
+{
+	struct kino *root = kino_root(), *k;
+	struct stat st;
+	char name[16];
+	u64 want;
+
+	for (unsigned int d = 0; root && (want = dir_mtime(d, name)); d++) {
+		/* The owner of one that was not does not know that it is shown here. */
+		CLEANUP_CLOSE int fd = kernel_peek(root, name, &k) || !k->listed ? -1 : kernel_open(k);
+
+		if (fd >= 0 && !fstat(fd, &st) && st.st_atim.tv_sec * SEC + st.st_atim.tv_nsec != want)
+			violated("%s shows the time %lu.%09lu, and it is %lu", name, st.st_atim.tv_sec, st.st_atim.tv_nsec, want);
+	}
 }
 
 void readers_final(void)

@@ -117,11 +117,13 @@ void pattern(u64 cid, u64 off, u8 *buf, size_t len);
 u64 pattern_cid(const u8 *p, size_t len, u64 off);
 bool pattern_is(u64 cid, const u8 *p, size_t len, u64 off);
 u32 cid_len(u64 cid);
+/* When a directory below the root was changed last, as its times say. */
+u64 dir_mtime(unsigned int d, char name[16]);
 
 /* ---- kernel.c ---- */
 typedef void kdone_fn(void *arg, int status, u32 flags);
 struct kino { u64 ino; struct fh fh; u8 oid[AUGUR_OID_LEN]; u64 size, version; u32 pu, shift; bool dir, complete, stale;
-	      bool settled; u8 *map, *lent; u64 cid; unsigned int opens; };
+	      bool settled, listed; u8 *map, *lent; u64 cid; unsigned int opens; };
 extern struct upcall_mount kmount;
 void kernel_begin(const char *cache);
 struct kino *kino_root(void);
@@ -141,6 +143,8 @@ extern u64 kernel_requests, kernel_evictions;
 void readers_start(unsigned int n, u64 stale_ns);
 void readers_stop(void);
 bool readers_idle(void);
+/* Every directory that was ever listed shows what the origin's does, though nobody has listed it since. */
+void readers_stat_dirs(void);
 /* Reads everything once: all of it must be there and new. */
 void readers_final(void);
 extern u64 reads_done, reads_failed;

@@ -666,6 +666,36 @@ static void names_go_and_change(void **state)
 	assert_true(same_bytes(at("origin/d0/f8"), at("cache/root/d0/f8")));
 }
 
+/*
+ * A directory that is known from its parent alone shows a change without being listed, if the
+ * same proxy owns both: the other one does not know that it is shown here.
+ */
+static void directories_show_changes(void **state)
+{
+	struct seen root, s;
+	struct stat st;
+
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(mkdir(at("origin/shown%d", i), 0755), 0);
+	usleep(50000);
+	assert_true(until(8000, !lookup(".", "shown7") && !populate(".")));
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(mkdir(at("origin/shown%d/sub", i), 0700), 0);
+	assert_int_equal(look(".", &root), 0);
+	for (int i = 0; i < 8; i++) {
+		char *name = xasprintf("shown%d", i);
+
+		assert_int_equal(stat(at("origin/%s", name), &st), 0);
+		assert_int_equal(look(name, &s), 0);
+		if (place_owner(v->map, s.rec.pu) == place_owner(v->map, root.rec.pu)) {
+			assert_true(until(8000, !look(name, &s) && s.rec.nlink == 3));
+			assert_int_equal(s.st.st_atim.tv_nsec, st.st_mtim.tv_nsec);
+			assert_false(s.rec.flags & AUGUR_REC_COMPLETE);
+		}
+		free(name);
+	}
+}
+
 static void cancel(u64 id)
 {
 	size_t live = v->reqs.live;
@@ -1058,7 +1088,7 @@ int main(void)
 		cmocka_unit_test(a_large_file_in_no_order), cmocka_unit_test(claims_settle), cmocka_unit_test(bytes_go_again),
 		cmocka_unit_test(leases_are_had),
 		cmocka_unit_test(changes_are_told), cmocka_unit_test(names_go_and_change),
-		cmocka_unit_test(cancelled_ones_go),
+		cmocka_unit_test(directories_show_changes), cmocka_unit_test(cancelled_ones_go),
 		cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(events_are_told), cmocka_unit_test(lost_rows_are_found),
 		cmocka_unit_test(after_a_power_cut), cmocka_unit_test(nothing_leaks),
 		cmocka_unit_test(each_proxy_is_told_once), cmocka_unit_test(a_dead_proxy_is_down),
