@@ -8,7 +8,7 @@
 
 #define FAULTS_MAX	16
 
-enum fault_kind { F_RESET, F_CUT, F_REFUSE, F_PROXY, F_AGENT, F_CACHE_DISK, F_ORIGIN_DISK, F_KINDS };
+enum fault_kind { F_RESET, F_CUT, F_CUT_ANSWER, F_REFUSE, F_PROXY, F_AGENT, F_CACHE_DISK, F_ORIGIN_DISK, F_KINDS };
 
 struct fault { struct event ev; enum fault_kind kind; };
 
@@ -40,7 +40,10 @@ static void strike(struct event *e)
 			net_reset_one();
 		break;
 	case F_CUT:
-		net_cut(chance(800) ? AGENT : (int)between(1, PROXIES), proxy, sim_now + between(50 * MSEC, 20 * SEC));
+		net_cut(chance(800) ? AGENT : (int)between(1, PROXIES), proxy, sim_now + between(50 * MSEC, 20 * SEC), chance(250));
+		break;
+	case F_CUT_ANSWER:
+		net_cut_in_answer(AGENT, proxy, between(50 * MSEC, 20 * SEC));
 		break;
 	case F_REFUSE:
 		net_refuse(proxy, sim_now + between(100 * MSEC, 5 * SEC));
@@ -63,8 +66,8 @@ static void strike(struct event *e)
 void faults_plan(u64 from, u64 to)
 {
 	static const enum fault_kind kinds[] = {
-		F_RESET, F_RESET, F_RESET, F_CUT, F_CUT, F_REFUSE, F_PROXY, F_PROXY, F_AGENT, F_CACHE_DISK, F_CACHE_DISK,
-		F_ORIGIN_DISK,
+		F_RESET, F_RESET, F_RESET, F_CUT, F_CUT, F_CUT_ANSWER, F_REFUSE, F_PROXY, F_PROXY, F_AGENT, F_CACHE_DISK,
+		F_CACHE_DISK, F_CACHE_DISK, F_CACHE_DISK, F_ORIGIN_DISK, F_ORIGIN_DISK,
 	};
 
 	nplan = below(FAULTS_MAX + 1);

@@ -184,7 +184,7 @@ static void run_seed(const struct opts *o, u64 seed, struct result *res)
 	if (count_fds() != fds)
 		violated("%u descriptors were open at the start, %u are at the end", fds, count_fds());
 	*res = (struct result){ seed, world_hash(), world_events(), kernel_requests, reads_done, reads_failed,
-				faults_hit + fs_faults };
+				faults_hit + fs_faults + nets_hit };
 }
 
 /* ---- processes ---- */

@@ -36,8 +36,10 @@ struct piece { struct event ev; struct end *to; size_t len; bool fin; int err; u
 struct dial { struct event ev; struct node *n; struct io_op *op; int to; u16 port; };
 
 static struct { struct end *end; struct listener *lst; } fds[FDS];
-static struct { u64 latency, jitter, ns_per_kib, down; } links[NODES][NODES];
+/* By receiver and sender: a cut may be of one direction.  trap: of the answer after the next, cut that long. */
+static struct { u64 latency, jitter, ns_per_kib, down, trap; } links[NODES][NODES];
 static u64 refuse_until[NODES];
+u64 nets_hit;
 
 void net_begin(void)
 {
@@ -177,10 +179,19 @@ static struct piece *piece_new(struct end *to, size_t len)
 	return p;
 }
 
+#define ANSWER_MIN	512	/* bytes: more than questions and renewals have */
+
 static void launch(struct piece *p)
 {
 	struct end *to = p->to;
 	int a = to->from, b = to->other ? to->other->from : a;
+
+	if (links[a][b].trap && p->len >= ANSWER_MIN) {
+		note("n%d is cut off from n%d in the middle of an answer", a, b);
+		net_cut(a, b, sim_now + links[a][b].trap, false);
+		links[a][b].trap = 0;
+		nets_hit++;
+	}
 	u64 at = max(sim_now, links[a][b].down) + links[a][b].latency + below(links[a][b].jitter + 1);
 
 	at = max(at, to->last) + (p->len + 1023) / 1024 * links[a][b].ns_per_kib;
@@ -281,11 +292,12 @@ static void dialled(struct event *ev)
 	size_t window = between(8 * 1024, 512 * 1024);
 	struct io_op *op = d->op;
 	struct node *n = d->n;
+	u64 down = max(links[n->id][d->to].down, links[d->to][n->id].down);
 	struct end *mine, *its;
 	struct arrival *a;
 
-	if (links[n->id][d->to].down > sim_now) {
-		event_at(&d->ev, links[n->id][d->to].down, dialled);
+	if (down > sim_now) {
+		event_at(&d->ev, down, dialled);
 		return;
 	}
 	free(d);
@@ -460,9 +472,16 @@ bool net_reset_one(void)
 	return true;
 }
 
-void net_cut(int a, int b, u64 until)
+void net_cut(int a, int b, u64 until, bool one_way)
 {
-	links[a][b].down = links[b][a].down = until;
+	links[a][b].down = until;
+	if (!one_way)
+		links[b][a].down = until;
+}
+
+void net_cut_in_answer(int a, int b, u64 ns)
+{
+	links[a][b].trap = ns;
 }
 
 void net_refuse(int node, u64 until)
@@ -475,6 +494,6 @@ void net_heal(void)
 	for (int a = 0; a < NODES; a++) {
 		refuse_until[a] = 0;
 		for (int b = 0; b < NODES; b++)
-			links[a][b].down = 0;
+			links[a][b].down = links[a][b].trap = 0;
 	}
 }

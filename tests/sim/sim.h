@@ -88,7 +88,9 @@ void net_down(struct node *n);			/* the machine is gone: everything of it is res
 unsigned int net_open(int node);		/* descriptors of it */
 /* Faults. */
 bool net_reset_one(void);
-void net_cut(int a, int b, u64 until);		/* nothing passes; connections stay */
+void net_cut(int a, int b, u64 until, bool one_way);	/* nothing passes (to a); connections stay */
+void net_cut_in_answer(int a, int b, u64 ns);	/* for so long, at the next piece of an answer from b to a */
+extern u64 nets_hit;				/* of these */
 void net_refuse(int node, u64 until);
 void net_heal(void);
 
