@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # protocol-misuse: what a daemon must not say is refused with a reason and has no effect: malformed messages, wrong
-# versions, foreign sockets and sessions, replies that do not fit; late, double and unknown replies change nothing.
+# versions, foreign sockets, sessions and namespaces, replies that do not fit; late, double and unknown replies change
+# nothing; a daemon may die while its mount ends.
 # timeout: 240
 . /payload/tests/lib/guest.sh
 
@@ -11,7 +12,7 @@ scratch cache
 modprobe augurfs
 expect_dmesg 'augurd speaks interface'
 PYTHONPATH=$T/vm python3 - << 'PY'
-import errno as E, os, random, struct, threading
+import ctypes, errno as E, os, random, signal, struct, subprocess
 from fakedaemon import *
 
 vol = Volume("/cache/misuse", "/mnt/misuse")
@@ -74,6 +75,35 @@ def privileges():
             print(e, flush=True); os._exit(1)
     assert os.waitpid(pid, 0)[1] == 0
     assert vol.sysfs("epoch") == "0"
+
+def elsewhere():
+    "not from another network namespace, not for root of a user namespace, and no mount there"
+    libc.unshare.argtypes = [ctypes.c_int]
+    NEWNS, NEWUSER, NEWNET = 0x20000, 0x10000000, 0x40000000
+    def net():
+        refused(E.ENOENT, Genl)
+    def user():
+        refused(E.ENOENT, Genl)
+        refused(E.EPERM, d.do, "EPOCH", [("EPOCH", 5)])
+        refused(E.EPERM, d.pull)
+        assert libc.mount(b"10.9.0.1:/vol", b"/mnt", b"augurfs", 0, b"cache=/cache/misuse") == -1
+        assert ctypes.get_errno() == E.EPERM, ctypes.get_errno()
+    for flags, check in ((NEWNET, net), (NEWUSER | NEWNET | NEWNS, user)):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                assert libc.unshare(flags) == 0, ctypes.get_errno()
+                check()
+                os._exit(0)
+            except BaseException as e:
+                print(repr(e), flush=True); os._exit(1)
+        assert os.waitpid(pid, 0)[1] == 0
+    assert vol.sysfs("epoch") == "0" and vol.sysfs("state") == "live"
+
+def in_use():
+    "the module stays while there is a mount"
+    assert subprocess.run(["rmmod", "augurfs"], stderr=subprocess.DEVNULL).returncode != 0
+    assert vol.sysfs("state") == "live"
 
 def malformed():
     "lengths, nests, strange attributes, truncation: refused before anything happens"
@@ -189,7 +219,38 @@ def still_works():
     assert r.result() == b"B" * 60000
     assert vol.stat("requests_live") == 0
 
-run(hello, before_register, sessions, privileges, malformed, replies, statuses, fuzz, still_works)
+def killed_at_umount():
+    "a daemon that dies before, while and after its mount ends, with grants out"
+    v = Volume("/cache/end", "/mnt/end")
+    v.mkroot()
+    for i in range(8):
+        v.stub(f"f{i}", SIZE)
+    for turn in range(12):
+        v.mount()
+        r, w = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            e = Daemon(); e.register(v.id())
+            for i in range(8):
+                e.do("FILL_BEGIN", [("OID", oid_of(f"f{i}")), ("FH", handle(v.lower(f"f{i}"))),
+                                    ("OFFSET", 0), ("LENGTH", SIZE)])
+            os.write(w, b"1")
+            signal.pause()
+        assert os.read(r, 1) == b"1"
+        os.close(r); os.close(w)
+        if turn % 3 == 0:
+            os.kill(pid, signal.SIGKILL)
+        ending = subprocess.Popen(["umount", v.mnt])
+        if turn % 3 == 1:
+            os.kill(pid, signal.SIGKILL)
+        assert ending.wait(60) == 0
+        if turn % 3 == 2:
+            os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    assert not [m for m in d.call("MOUNTS", dump=True) if m["CACHE"] == v.cache]
+
+run(hello, before_register, sessions, privileges, elsewhere, in_use, malformed, replies, statuses, fuzz, still_works,
+    killed_at_umount)
 d.close()
 vol.umount()
 PY
