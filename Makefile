@@ -34,7 +34,7 @@ UNIT_SRC := $(wildcard tests/unit/test_*.c)
 UNIT := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/asan/unit/%)
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
-.PHONY: help all module daemon tools check check-unit check-vm check-long demo bench style install dkms-install clean setup unit asan fuzz sim powercut
+.PHONY: help all module daemon tools check check-unit check-vm check-uml check-long demo bench style install dkms-install clean setup unit asan fuzz sim powercut
 
 help: ## print these targets
 	@echo "augurfs $(VERSION): make TARGET [KVER=version] [BUILD=folder]"
@@ -60,6 +60,9 @@ check-unit: ## the unit tests (ASan, UBSan); no root
 
 check-vm: all ## the guest tests on both kernels
 	@tests/run -k all --vm
+
+check-uml: daemon tools module-uml ## the guest tests in User-mode Linux with KASAN and lockdep
+	@tests/run -k uml --vm
 
 check-long: ## what takes hours; so far check, 10,000 seeds of the simulator, and the acceptance programs
 	@$(MAKE) --no-print-directory check
@@ -99,10 +102,13 @@ clean: ## removes build/ (the guest's images stay in .cache/)
 
 # ---------------------------------------------------------------- module: one folder of links per kernel
 # VARIANT and DEFS build it differently beside the usual one: make module VARIANT=-leak DEFS=-DAUGUR_SEED_LEAK
+# module-uml: for the User-mode Linux that tests/vm/mkuml builds.
+module-uml: kbuild = $$(tests/vm/mkuml)/build ARCH=um
+module-%: kbuild = /lib/modules/$*/build
 module-%:
 	@d=$(abspath $(BUILD))/$*$(VARIANT); mkdir -p $$d && exec 7> $$d/lock && flock 7 && find $$d -xtype l -delete && \
 	cp -rs --remove-destination $(CURDIR)/Kbuild $(CURDIR)/kmod $$d/ && \
-	$(MAKE) --no-print-directory -C /lib/modules/$*/build M=$$d KCFLAGS="$(DEFS)" modules 7>&-
+	$(MAKE) --no-print-directory -C $(kbuild) M=$$d KCFLAGS="$(DEFS)" modules 7>&-
 
 # ---------------------------------------------------------------- objects: plain in build/obj, sanitized in build/asan
 # Each object is made under another name and moved, so that two makes at once do no harm.

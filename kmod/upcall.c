@@ -313,12 +313,24 @@ static void req_ended(struct augur_req *req, enum augur_req_end end)
 	augur_req_put(req, AUGUR_WHY_TABLE);
 }
 
+/* The two locks the wrong way round, which is what lockdep must see. */
+static void inject_lock_order(struct augur_req *req)
+{
+	if (!augur_inject(AUGUR_INJECT_lock_order))
+		return;
+	spin_lock(&req->asb->req_lock);
+	spin_lock(&AUGUR_I(req->inode)->lock);
+	spin_unlock(&AUGUR_I(req->inode)->lock);
+	spin_unlock(&req->asb->req_lock);
+}
+
 bool augur_req_end(struct augur_req *req, int status, unsigned int rp_flags,
 		   enum augur_req_end end)
 {
 	struct augur_inode *ai = AUGUR_I(req->inode);
 	bool ended;
 
+	inject_lock_order(req);
 	spin_lock(&ai->lock);
 	spin_lock(&req->asb->req_lock);
 	ended = req_end_locked(req, status, rp_flags);
@@ -420,6 +432,9 @@ int augur_req_wait(struct augur_req *req, unsigned int *rp)
 	}
 	req_leave(req, end);
 	augur_req_put(req, AUGUR_WHY_JOIN);
+	/* Its last reference may have been ours: to read it now is what KASAN must see. */
+	if (augur_inject(AUGUR_INJECT_late_read))
+		ret = req->status;
 	return ret;
 }
 

@@ -141,6 +141,7 @@ what_find_says "$ORIGIN" | diff - "$RUN/found" || fail "find sees other director
 
 say "== what is read in the cache by hand is not seen, whatever filesystem it lies on"
 for fs in ext4 xfs btrfs; do
+	knows_fs $fs || { note "not on $fs, which this kernel does not have"; continue; }
 	[ $fs = ext4 ] || { vol_umount; daemon_stop agent; umount /cache; scratch cache 1500 $fs; mount -o remount,strictatime /cache; agent_start; vol_mount; }
 	find "$MNT/wide" "$MNT/large" > /dev/null; cat "$MNT"/large/* "$MNT"/wide/s00/* > /dev/null
 	find /cache -name .augur -prune -o -type f -exec cat {} + > /dev/null

@@ -14,8 +14,9 @@
 #                   figure NAME VALUE OP BAR · holds NAME CMD... (acceptance: a row, ok or short)
 #                   same_tree A B [treehash options] · trees_equal A B (only the status) · tree_hash DIR [options] (tests/lib/treehash.py)
 # the kernel log    expect_dmesg REGEX (lines that would fail the test but are meant) · dmesg_has REGEX (since the test began)
+# memory            no_leaks (in User-mode Linux: what nobody points to any more, seen before the module is removed)
 # network           net_up · link RTT_MS [RATE] · on HOST CMD... (client client2 srv1..srv4; 10.9.0.100, .101, .1-.4) · wire_bytes · agent_bytes
-# disks             scratch NAME [MIB] [ext4|xfs|btrfs]  -> mounted at /NAME (cache, origin)
+# disks             scratch NAME [MIB] [ext4|xfs|btrfs]  -> mounted at /NAME (cache, origin) · knows_fs TYPE
 # origin            origin_make [DIR] [mktree options] (tests/lib/mktree.py) -> default /origin on its own ext4
 # daemons           proxy_start ID [ARG...] (PROXIES="p1 p2", SEED=1, PROXY_ARGS=) · agent_start [HOST] [ARG...] · daemon_stop NAME [SIGNAL]
 #                   daemon_pid NAME · daemon_log NAME            NAME: p1.. or agent, agent-client2
@@ -116,6 +117,20 @@ expect_dmesg() { printf '%s\n' "$1" >> /run/augur/expect; }
 # Reads all of it before it answers: under pipefail an early end of the reader would look like "no".
 dmesg_has() { dmesg | awk '/augur-test: begin/ { text = "" } { text = text $0 "\n" } END { printf "%s", text }' | grep -E -- "$1" > /dev/null; }
 
+# kmemleak looks at what is older than five seconds and reports what two scans did not find.
+no_leaks() {
+	local f=/sys/kernel/debug/kmemleak
+	[ -e "$f" ] || skip "this kernel has no kmemleak"
+	read -r -t 6 <> <(:) || :
+	echo scan > "$f"; echo scan > "$f"
+	# One line an object: its size and who asked for it.
+	awk '/^unreferenced/ { if (text) print text; gsub(/[^0-9]/, "", $5); text = "kmemleak: " $5 " bytes:" }
+		/\[</ { sub(/\+.*/, "", $2); text = text " " $2 " " $3 }
+		END { if (text) print text }' "$f" > "$RUN/kmemleak"
+	cat "$RUN/kmemleak"
+	! grep -q '\[augurfs\]' "$RUN/kmemleak" || fail "memory leak"
+}
+
 # ---------------------------------------------------------------- network
 HOSTS="client client2 srv1 srv2 srv3 srv4"
 host_ip() { case $1 in client) echo 10.9.0.100 ;; client2) echo 10.9.0.101 ;; srv*) echo "10.9.0.${1#srv}" ;; p*) echo "10.9.0.${1#p}" ;; esac; }
@@ -154,6 +169,7 @@ wire_bytes() { local s="/sys/class/net/eth-${1:-client}/statistics"; echo $(($(<
 
 # ---------------------------------------------------------------- disks and origin
 # In deterministic time the disk is memory: waiting for the host's disk would make virtual time leap.
+knows_fs() { grep -qw "$1" /proc/filesystems || modprobe -q "$1"; }
 scratch() {
 	local name=$1 mib=${2:-1500} fs=${3:-ext4} dev c
 	mkdir -p "/$name"
