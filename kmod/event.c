@@ -212,10 +212,11 @@ static __always_inline void put_read(struct augur_sb *asb, struct inode *inode,
 	struct augur_cpu_ring *cr = get_cpu_ptr(asb->rings);
 	const struct augur_inode *ai = AUGUR_I(inode);
 	struct augur_ring *ring = &cr->ring;
+	unsigned long tick = jiffies;
 	struct augur_event *ev;
 
-	if (unlikely(ring->head >= ring->room || cr->tick != jiffies)) {
-		cr->tick = jiffies;
+	if (unlikely(ring->head >= ring->room || cr->tick != tick)) {
+		cr->tick = tick;
 		cr->time_ns = ktime_get_real_ns();
 		put_cpu_ptr(asb->rings);
 		put(inode, af, AUGUR_EV_READ, evf, off, len, 0);
@@ -311,6 +312,7 @@ void augur_event_readdir(struct inode *dir, u32 entries, u32 subdirs)
 static bool drain_cpu(struct augur_session *sess, int cpu, bool *full)
 {
 	struct augur_ring *ring = &per_cpu_ptr(sess->asb->rings, cpu)->ring;
+	/* Pairs with the producer's release: what lies before it is written. */
 	u64 end = smp_load_acquire(&ring->head), n, seq;
 	struct augur_event *rec;
 	bool any = false;
