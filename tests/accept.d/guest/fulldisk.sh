@@ -16,7 +16,7 @@ for d in ("keep", "a", "b", "c"):
 with open("/origin/large", "wb") as f:
     f.write(r.randbytes(40 << 20))
 PY
-cache() { augur --ctl /run/augur/agent.sock --json status | jq -r ".mounts[0].daemon.cache.$1"; }
+cache() { { augur --ctl /run/augur/agent.sock --json status || :; } | jq -r ".mounts[0].daemon.cache.$1"; }
 au() { local rc=0; augur --ctl /run/augur/agent.sock "$@" > "$RUN/au" 2>&1 || rc=$?; cat "$RUN/au" >&2; return "$rc"; }
 free_percent() { df --output=avail,size /cache | awk 'NR == 2 { printf "%d", $1 * 100 / $2 }'; }
 figure "size of the tree / of the cache disk" "$(awk "BEGIN { printf \"%.1f\", $(du -sm /origin | cut -f1) / $(df -m --output=size /cache | tail -n 1) }")" ">=" 3
