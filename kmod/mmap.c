@@ -13,6 +13,9 @@
  * them there), so nothing is mapped that was not looked at: fault-around and huge pages
  * only where all of their range is present.  That a page came in a huge one is seen only then,
  * so that range may need a wait of its own after the page's.
+ *
+ * The one exception is a core dump, whose faults may not drop the lock since 6.3: its process is
+ * about to be gone, and nobody who fills has need of its lock.
  */
 #include <linux/file.h>
 #include <linux/mm.h>
@@ -93,6 +96,19 @@ static int fault_wait(struct vm_fault *vmf, struct inode *inode, loff_t pos, u64
 	return err;
 }
 
+/* Under mmap_lock.  An error leaves a hole in the core. */
+static bool fault_dump(const struct vm_fault *vmf, struct inode *inode, loff_t pos)
+{
+	struct augur_vmops *vo = vmops_of(vmf->vma);
+
+	if (!(current->flags & PF_DUMPCORE) || (vmf->flags & FAULT_FLAG_ALLOW_RETRY))
+		return false;
+	augur_stat_inc(AUGUR_SB(inode->i_sb), faults_absent);
+	return !augur_need_range(inode, vo->upper->private_data, pos, PAGE_SIZE, FAULT_WANT,
+				 AUGUR_RQ_FAULT, false) &&
+	       augur_read_begin(inode, pos, PAGE_SIZE);
+}
+
 /*
  * The bytes are absent.  First attempt: get them with the lock dropped and have the fault
  * tried again; MAJOR too, because after an attempt under the lock of the VMA alone only
@@ -154,7 +170,7 @@ static vm_fault_t augur_vm_fault(struct vm_fault *vmf)
 	 * Until the lower file has read the page.  Who evicts it later punches a hole, which waits
 	 * for the lock that the page is returned with and takes it out of all page tables.
 	 */
-	if (unlikely(!augur_read_begin(inode, pos, PAGE_SIZE)))
+	if (unlikely(!augur_read_begin(inode, pos, PAGE_SIZE)) && !fault_dump(vmf, inode, pos))
 		return fault_absent(vmf, inode, pos, PAGE_SIZE);
 	ret = vo->lower->fault(vmf);
 	augur_read_end(inode);

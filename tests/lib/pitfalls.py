@@ -455,7 +455,7 @@ def dumped(p):
         pattern = f.read()
     with open("/proc/sys/kernel/core_pattern", "w") as f:
         f.write("/cache/pitfall-core")
-    m = p.map("c", 0, 256 << 10, prot=1)
+    p.map("c", 0, MIB + (256 << 10), prot=1)           # more than what a mapping begins with
     pid = os.fork()
     if not pid:
         with open("/proc/self/coredump_filter", "w") as f:
@@ -468,8 +468,9 @@ def dumped(p):
         f.write(pattern)
     assert os.WTERMSIG(status) == signal.SIGQUIT and os.WCOREDUMP(status), status
     with open("/cache/pitfall-core", "rb") as f:
-        assert content("c")[:256 << 10] in f.read(), "the core has other bytes"
+        assert content("c")[:MIB + (256 << 10)] in f.read(), "the core has other bytes"
     os.unlink("/cache/pitfall-core")
+    assert p.vol.stat("faults_absent"), "nothing was absent"
 
 
 def program(p):
@@ -509,7 +510,7 @@ CASES = {
     "chaos": (4, chaos, None, dict(serve=False, options="timeout_ms=60000")),
     "storm": (5, storm, "handler_lock", dict(serve=False, complete=False)),
     "mappings": (6, mappings, "no_wrap", dict(delay=0.02)),
-    "dumped": (6, dumped, None, dict(delay=0.02)),
+    "dumped": (6, dumped, None, dict(delay=0.5)),
     "program": (6, program, None, dict(delay=0.02)),
     "around": (6, around, "map_around", dict(delay=0.2, shift=12)),
 }
