@@ -331,7 +331,6 @@ struct fwork {
 	struct list	own;		/* struct file_wait */
 	struct list	fills;
 	struct list	room;		/* space.files: nothing is begun for those who wait until there is room */
-	u64		roomless_ns;	/* since when */
 	/* ahead.c */
 	u64		next_off, window, ahead_end;
 	u32		runs;

@@ -193,15 +193,6 @@ static void fail_waits(struct fwork *f, u64 off, u64 len, int err)
 /* For ourselves there is no point in waiting; a reader waits, as long as the kernel lets it. */
 static void no_room(struct fwork *f, u64 off, u64 len)
 {
-	u64 now = io_now(f->v->io);
-
-	if (!f->roomless_ns)
-		f->roomless_ns = now;
-	if (!f->v->m || now - f->roomless_ns > vol_timeout_ns(f->v)) {
-		f->roomless_ns = 0;
-		fail_waits(f, off, len, -ENOSPC);
-		return;
-	}
 	fail_own(f, off, len, -ENOSPC);
 	space_wait_file(f);
 }
@@ -244,7 +235,6 @@ static void fill_finish(struct fill *fl)
 	} else if (!err) {
 		cobj_present(v->c, o, fl->off, fl->len);
 		space_filled(v, fl->len);
-		f->roomless_ns = 0;
 		brought(fl);
 	}
 	if (fl->g)

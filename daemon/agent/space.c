@@ -4,10 +4,11 @@
  *
  * Percent free below evict/cull begins eviction, oldest use first, above evict/run it ends; below
  * evict/stop nothing is fetched that nobody waits for.  A fill that the disk refuses does not fail
- * its reader: it waits here while objects are evicted, and is tried again.  When none can be
- * evicted the volume streams: the reserve (.augur/reserve) is let go, requests are filled a few
+ * its reader: it waits here while objects are evicted, and is tried again; one that has waited
+ * for most of timeout_ms is told ENOSPC.  When none can be evicted the volume streams: the reserve (.augur/reserve) is let go, requests are filled a few
  * chunks at a time, never claimed, and each chunk is taken away again after STREAM_KEEP_NS or as
  * soon as another needs its room (decision 0007).  Loop thread only.
+ * (long file: watermarks, who waits and what is streamed are one state)
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@ struct stream { struct list link; struct cobj *o; struct fh fh; u64 off, len, bo
 
 static void space_tick(struct vol *v);
 static void space_arm(struct vol *v, u64 delay_ns);
+static void wake_all(struct vol *v);
 
 static const char *const state_names[] = { "ok", "culling", "full", "streaming" };
 
@@ -118,8 +120,11 @@ static void reserve_done(void *arg, int res)
 	s->reserve_busy = false;
 	if (!res)
 		s->reserve_held = s->reserve_want;
-	if (!v->dead)
+	if (!v->dead) {
+		if (!res && !s->reserve_held)
+			wake_all(v);
 		space_arm(v, 0);
+	}
 	vol_put(v);
 }
 
@@ -136,9 +141,26 @@ static void reserve_set(struct vol *v, bool hold)
 
 /* ---- who waits ---- */
 
+/* Before the kernel gives them up with a less telling error. */
+static void fail_roomless(struct fwork *f)
+{
+	u64 now = io_now(f->v->io);
+	struct list *p, *t;
+
+	list_for_each_safe(p, t, &f->waits) {
+		struct req *r = container_of(p, struct req, link);
+
+		if (!f->v->m || now - r->created_ns > vol_timeout_ns(f->v) / 4 * 3)
+			req_reply(r, -ENOSPC, 0);
+	}
+}
+
 void space_wait_file(struct fwork *f)
 {
 	struct vol *v = f->v;
+
+	if (list_empty(&f->waits))
+		return;
 
 	if (list_empty(&f->room))
 		list_add_tail(&v->space.files, &f->room);
@@ -186,6 +208,7 @@ static void wake_all(struct vol *v)
 		struct fwork *f = list_first(&files, struct fwork, room);
 
 		list_del(&f->room);
+		fail_roomless(f);
 		file_kick(v, f->o);
 	}
 }
@@ -490,7 +513,7 @@ static void space_tick(struct vol *v)
 		return;
 	}
 	space_look(v);
-	if (somebody_waits(v))
+	if (somebody_waits(v) && s->exhausted_ns)
 		reserve_set(v, false);
 	if (s->culling || somebody_waits(v))
 		round_start(v);

@@ -90,8 +90,10 @@ static void fail_from(struct db_job *first, const struct db_job *end, int err)
 static void run_group(struct db_conn *c, struct db_job *chain)
 {
 	struct db_job *job, *first = chain;
-	int err = db_conn_exec(c, "BEGIN IMMEDIATE");
+	int err;
 
+	db_conn_room(c);
+	err = db_conn_exec(c, "BEGIN IMMEDIATE");
 	for (job = chain; job; job = job->next) {
 		job->res = 0;
 		if (err) {
@@ -204,6 +206,11 @@ static void op_done(struct io_op *op, int res)
 	end_group(db);
 	start(db);
 	deliver(db);		/* last: a callback may close the database */
+}
+
+void db_ballast(struct db *db, u64 bytes)
+{
+	db->conn.ballast = bytes;
 }
 
 void db_queue(struct db *db, struct db_job *job)

@@ -35,6 +35,12 @@ enum db_sync { DB_FULL, DB_NORMAL };	/* WAL with synchronous=FULL (metadata) or 
  * open.  What is not done when io is destroyed is lost to its waiters: db_close first.
  */
 int db_open(struct io *io, const char *path, enum db_sync sync, const char *schema, int version, struct db **out);
+/*
+ * Room of its own, for changes to be committed on a full disk: the database keeps @bytes of free
+ * pages and as much of its write-ahead log while the disk has room, and goes back to the beginning
+ * of that log with each transaction once there is little.  Before the first job.
+ */
+void db_ballast(struct db *db, u64 bytes);
 void db_queue(struct db *db, struct db_job *job);
 /* Runs @job and waits: start-up and shut-down only. */
 int db_call(struct db *db, struct db_job *job);

@@ -17,12 +17,17 @@ struct db_conn {
 	int		lock_fd;
 	struct db_stmt_slot { const char *sql; sqlite3_stmt *st; bool used; } stmts[DB_STMTS_MAX];
 	unsigned int	nstmts;
+	u64		ballast;	/* 0: none */
+	unsigned int	ballast_left;	/* transactions until it is looked at */
+	bool		ballast_made;
 };
 
 /* 0 or -errno with a logged cause; see db_open(). */
 int db_conn_open(struct db_conn *c, const char *path, bool full_sync, const char *schema, int version);
 /* @clean: checkpoints and writes the mark. */
 void db_conn_close(struct db_conn *c, bool clean);
+/* Between two transactions: looks after what db_ballast() asked for. */
+void db_conn_room(struct db_conn *c);
 int db_conn_exec(struct db_conn *c, const char *sql);	/* cached statement without parameters */
 /* Ends what the last job left open. */
 void db_conn_reset(struct db_conn *c);

@@ -21,6 +21,9 @@
 #include "base/log.h"
 #include "cache/index.h"
 
+#define BALLAST_MIN	(256ull << 10)
+#define BALLAST_MAX	(1ull << 20)
+
 #define FS_EXT4		0xEF53
 #define FS_XFS		0x58465342
 #define FS_BTRFS	0x9123683E
@@ -279,6 +282,15 @@ static void close_fds(struct cache *c)
 	free(c);
 }
 
+/* Claims are taken back by the index, on a disk that may have nothing left. */
+static void ballast(struct cache *c)
+{
+	struct statvfs sv;
+	u64 total = fstatvfs(c->top_fd, &sv) ? 0 : (u64)sv.f_blocks * sv.f_frsize;
+
+	db_ballast(c->db, min(max(total / 64, BALLAST_MIN), BALLAST_MAX));
+}
+
 int cache_attach(struct io *io, const char *dir, struct cache **out, enum cache_fault *fault)
 {
 	struct cache *c = xcalloc(1, sizeof(*c));
@@ -299,6 +311,8 @@ int cache_attach(struct io *io, const char *dir, struct cache **out, enum cache_
 		err = db_open(io, path, DB_FULL, index_schema, INDEX_VERSION, &c->db);
 		if (err)
 			fail(fault, CACHE_F_INTERNAL, err, dir, "index");
+		else
+			ballast(c);
 	}
 	if (!err)
 		err = check_identity(c, fault);

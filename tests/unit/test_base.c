@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <signal.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -291,6 +293,55 @@ static void test_db(void **st)
 	assert_int_equal(db_open(io, "/nonexistent/db", DB_FULL, SCHEMA, 3, &db), -ENOENT);
 }
 
+/* Transactions that fail of @n, each with one row more, on a disk that has nothing left. */
+static int failed_when_full(const char *path, u64 ballast, int n)
+{
+	CLEANUP_FREE char *fill = xasprintf("%s.fill", path);
+	static const char zeros[4096];
+	struct db *db;
+	int failed = 0, fd;
+
+	assert_int_equal(db_open(io, path, DB_FULL, SCHEMA, 1, &db), 0);
+	if (ballast)
+		db_ballast(db, ballast);
+	for (int i = 0; i <= n; i++) {
+		struct row r = { .j.fn = insert, .j.done = row_done, .id = i };
+
+		db_queue(db, &r.j);
+		step_until(&r.ended);
+		failed += r.j.res == -ENOSPC;
+		assert_true(!r.j.res || (i && r.j.res == -ENOSPC));
+		if (i)
+			continue;
+		fd = open(fill, O_WRONLY | O_CREAT, 0600);
+		while (write(fd, zeros, sizeof(zeros)) > 0)
+			;
+		assert_int_equal(errno, ENOSPC);
+		close(fd);
+	}
+	unlink(fill);
+	db_close(db);
+	return failed;
+}
+
+static void test_db_full_disk(void **st)
+{
+	CLEANUP_FREE char *mnt = xasprintf("%s/full", dir), *with = xasprintf("%s/with", mnt), *without = xasprintf("%s/without", mnt);
+
+	if (geteuid()) {
+		print_message("[  SKIPPED  ] a small filesystem is mounted by root only\n");
+		skip();
+	}
+	assert_int_equal(mkdir(mnt, 0700), 0);
+	assert_int_equal(unshare(CLONE_NEWNS), 0);
+	assert_int_equal(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	assert_int_equal(mount("none", mnt, "tmpfs", 0, "size=4m"), 0);
+	assert_int_equal(failed_when_full(with, 256 << 10, 300), 0);
+	assert_true(failed_when_full(without, 0, 300) > 0);
+	assert_int_equal(umount(mnt), 0);
+	rmdir(mnt);
+}
+
 /* What is queued when it is closed is done first. */
 static void test_db_close_drains(void **st)
 {
@@ -395,7 +446,7 @@ int main(void)
 		cmocka_unit_test(test_lookup),
 		cmocka_unit_test(test_conf),
 		cmocka_unit_test(test_db), cmocka_unit_test(test_db_log_yields),
-		cmocka_unit_test(test_db_close_drains),
+		cmocka_unit_test(test_db_close_drains), cmocka_unit_test(test_db_full_disk),
 		cmocka_unit_test(test_handles_of_reused_numbers),
 	};
 
