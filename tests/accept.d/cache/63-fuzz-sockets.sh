@@ -3,3 +3,8 @@
 # bug: build switch AUGUR_SEED_BAD_NAME
 [ -z "$BUG" ] || seeded AUGUR_SEED_BAD_NAME
 fuzz netlink ctl
+# Each target is some line's.
+for t in tests/fuzz/fuzz_*.c; do
+	t=$(basename -s .c "$t")
+	grep -qE "^fuzz .*\b${t#fuzz_}\b" tests/accept.d/cache/6*-fuzz-*.sh || figure "$t: lines that run it" 0 '>=' 1
+done
