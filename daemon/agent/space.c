@@ -4,10 +4,11 @@
  *
  * Percent free below evict/cull begins eviction, oldest use first, above evict/run it ends; below
  * evict/stop nothing is fetched that nobody waits for.  A fill that the disk refuses does not fail
- * its reader: it waits here while objects are evicted, and is tried again; one that has waited
- * for most of timeout_ms is told ENOSPC.  When none can be evicted the volume streams: the reserve (.augur/reserve) is let go, requests are filled a few
- * chunks at a time, never claimed, and each chunk is taken away again after STREAM_KEEP_NS or as
- * soon as another needs its room (decision 0007).  Loop thread only.
+ * its reader: it waits here while objects are evicted, and is tried again; one that has waited for
+ * most of timeout_ms is told ENOSPC.  When none can be evicted the volume streams: the reserve
+ * (.augur/reserve) is let go, requests are filled a few chunks at a time, never claimed, and each
+ * chunk is taken away again after STREAM_KEEP_NS or as soon as another needs its room (decision
+ * 0007).  Loop thread only.
  * (long file: watermarks, who waits and what is streamed are one state)
  */
 #include <fcntl.h>
