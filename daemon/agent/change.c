@@ -296,17 +296,24 @@ int change_parse_item(struct wire_in in, struct change_item *it)
  * A change is told twice, when it happens and with the next renewal.  Numbers count within one
  * shard: that of the directory for a name, of the object for all else.  One that an answer has
  * shown to us comes with the tag of that answer's state: it is no news if that state is here.
+ * Such a one is told with the renewal only, after the names that changed behind it, so what is
+ * known of a directory's names says nothing of the directory.
  */
 static bool is_news(struct vol *v, const struct change_item *it)
 {
-	struct cobj *o = cobj_peek(v->c, it->kind == AUGUR_INVAL_ENTRY && it->parent ? it->parent : it->oid);
+	bool name = it->kind == AUGUR_INVAL_ENTRY && it->parent;
+	struct cobj *o = cobj_peek(v->c, name ? it->parent : it->oid);
+	u64 *seq;
 
 	if (!o)
 		return true;
-	if (o->inval_shard == it->shard && o->inval_seq >= it->seq)
-		return false;
+	if (o->inval_shard != it->shard)
+		o->inval_seq = o->names_seq = 0;
 	o->inval_shard = it->shard;
-	o->inval_seq = it->seq;
+	seq = name ? &o->names_seq : &o->inval_seq;
+	if (*seq >= it->seq)
+		return false;
+	*seq = it->seq;
 	return !it->tag || o->tag != it->tag;
 }
 

@@ -59,6 +59,7 @@ struct cobj {
 	struct list	unsettled;
 	unsigned int	streamed;	/* ranges of it in vol.streams: not claimed until they are gone */
 	u64		inval_seq;	/* last change of inval_shard applied to it */
+	u64		names_seq;	/* and to one of its names: these come apart, and not in the order of both */
 	u32		inval_shard;
 	u32		gen;		/* raised at every notice of a change: an answer older than it is asked again */
 	void		*user;		/* work under way on it, the agent's */

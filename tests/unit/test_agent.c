@@ -637,6 +637,33 @@ static void changes_are_told(void **state)
 	assert_int_equal(wait_reply(ask(AUGUR_OP_FETCH, old.oid, &old.fh, NULL, 0, 1000, 0)), -ESTALE);
 }
 
+/* What an answer has shown comes with the renewal, behind changes of names that are newer: it is news all the same. */
+static void a_name_is_not_its_directory(void **state)
+{
+	struct change_item it = { .seq = 1ull << 62, .kind = AUGUR_INVAL_ENTRY, .name = "none", .name_len = 4 };
+	unsigned int n;
+	struct seen s;
+
+	assert_int_equal(populate("d0"), 0);
+	assert_int_equal(look("d0", &s), 0);
+	it.shard = cobj_peek(v->c, s.oid)->inval_shard;
+	it.oid = it.parent = s.oid;
+	n = fake.invals[AUGUR_INVAL_ENTRY];
+	change_told(v, &it);
+	assert_true(until(5000, fake.invals[AUGUR_INVAL_ENTRY] > n));
+	it = (struct change_item){ .shard = it.shard, .seq = it.seq - 1, .kind = AUGUR_INVAL_DIR, .oid = s.oid, .tag = 1 };
+	n = fake.invals[AUGUR_INVAL_DIR];
+	change_told(v, &it);
+	assert_true(until(5000, fake.invals[AUGUR_INVAL_DIR] > n));
+	assert_false(cobj_peek(v->c, s.oid)->flags & COBJ_COMPLETE);
+	/* Told again, it is none. */
+	n = fake.invals[AUGUR_INVAL_DIR];
+	change_told(v, &it);
+	assert_int_equal(populate("d0"), 0);
+	assert_int_equal(fake.invals[AUGUR_INVAL_DIR], n);
+	cobj_peek(v->c, s.oid)->inval_seq = cobj_peek(v->c, s.oid)->names_seq = 0;
+}
+
 static void names_go_and_change(void **state)
 {
 	struct seen s;
@@ -1087,7 +1114,8 @@ int main(void)
 		cmocka_unit_test(a_reader_of_everything), cmocka_unit_test(a_large_file_in_order),
 		cmocka_unit_test(a_large_file_in_no_order), cmocka_unit_test(claims_settle), cmocka_unit_test(bytes_go_again),
 		cmocka_unit_test(leases_are_had),
-		cmocka_unit_test(changes_are_told), cmocka_unit_test(names_go_and_change),
+		cmocka_unit_test(changes_are_told), cmocka_unit_test(a_name_is_not_its_directory),
+		cmocka_unit_test(names_go_and_change),
 		cmocka_unit_test(directories_show_changes), cmocka_unit_test(cancelled_ones_go),
 		cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(events_are_told), cmocka_unit_test(lost_rows_are_found),
 		cmocka_unit_test(after_a_power_cut), cmocka_unit_test(nothing_leaks),
