@@ -305,6 +305,8 @@ void augur_presence_init(struct augur_inode *ai);
 void augur_presence_free(struct augur_inode *ai);	/* evict_inode */
 /* The directory holds all of its names from now on. */
 void augur_mark_populated(struct inode *dir);
+/* A newer version exists: this one is not claimed any more, and goes when it is closed. */
+void augur_set_stale(struct inode *inode);
 /* iput() that never tears an inode down in the caller's context. */
 void augur_iput_async(struct augur_sb *asb, struct inode *inode);
 /* The rest of presence.c (marks, grants, settling) is in upcall.h. */

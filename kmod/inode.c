@@ -275,7 +275,6 @@ static int serve_offline(struct augur_sb *asb)
 static int revalidate(struct augur_sb *asb, struct inode *inode)
 {
 	bool offline = augur_opt(asb, offline) == AUGUR_OFFLINE_RO;
-	struct augur_inode *ai = AUGUR_I(inode);
 	int err;
 
 	if (augur_is_daemon(asb))
@@ -284,14 +283,10 @@ static int revalidate(struct augur_sb *asb, struct inode *inode)
 		return serve_offline(asb);
 	augur_stat_inc(asb, opens_unleased);
 	err = augur_upcall_reval(inode);
-	if (err == -ESTALE) {
-		spin_lock(&ai->lock);
-		if (!(ai->state & AUGUR_IS_STALE))
-			augur_state_change(ai, AUGUR_IS_STALE, 0);
-		spin_unlock(&ai->lock);
-	} else if (err && offline && !fatal_signal_pending(current)) {
+	if (err == -ESTALE)
+		augur_set_stale(inode);
+	else if (err && offline && !fatal_signal_pending(current))
 		return serve_offline(asb);
-	}
 	return err;
 }
 

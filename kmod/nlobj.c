@@ -73,15 +73,6 @@ int augur_nl_settle(struct augur_call *call)
 
 #define INVAL_TWINS	16	/* inodes of one object looked for */
 
-static void set_stale(struct inode *inode)
-{
-	struct augur_inode *ai = AUGUR_I(inode);
-
-	spin_lock(&ai->lock);
-	augur_state_change(ai, AUGUR_IS_STALE, 0);
-	spin_unlock(&ai->lock);
-}
-
 /* A directory is not replaced by a newer version: it is only no longer complete. */
 static void forget_names(struct inode *dir)
 {
@@ -105,7 +96,7 @@ static void inval_inode(struct inode *inode, u32 kind)
 		if (dir)
 			forget_names(inode);
 		else
-			set_stale(inode);
+			augur_set_stale(inode);
 		break;
 	case AUGUR_INVAL_ENTRY:
 		/* Coarse: the directory's names are looked at again, in the lower one first. */
@@ -133,7 +124,7 @@ static void inval_twins(struct augur_sb *asb, const u8 *oid)
 		    (READ_ONCE(AUGUR_I(inode)->state) & AUGUR_IS_STALE))
 			tries = INVAL_TWINS;
 		else
-			set_stale(inode);
+			augur_set_stale(inode);
 		augur_iput_async(asb, inode);
 	}
 }
@@ -278,7 +269,7 @@ static void change_done(struct augur_call *call, struct change *c, bool gone)
 {
 	augur_stat_inc(call->asb, switches);
 	if (c->old && !S_ISDIR(c->old->i_mode) && gone)
-		set_stale(c->old);
+		augur_set_stale(c->old);
 	augur_dir_changed(c->dir);
 }
 

@@ -93,7 +93,8 @@ void augur_iput_async(struct augur_sb *asb, struct inode *inode)
 bool augur_pin_update(struct augur_inode *ai)
 {
 	struct augur_sb *asb = AUGUR_SB(ai->vfs.i_sb);
-	bool want = ai->state & (AUGUR_IS_UNSETTLED | AUGUR_IS_DIRTY);
+	bool want = (ai->state & AUGUR_IS_DIRTY) ||
+		    (ai->state & (AUGUR_IS_UNSETTLED | AUGUR_IS_STALE)) == AUGUR_IS_UNSETTLED;
 	bool drop = false;
 
 	spin_lock(&asb->unsettled_lock);
@@ -107,6 +108,19 @@ bool augur_pin_update(struct augur_inode *ai)
 	}
 	spin_unlock(&asb->unsettled_lock);
 	return drop;
+}
+
+void augur_set_stale(struct inode *inode)
+{
+	struct augur_inode *ai = AUGUR_I(inode);
+	bool drop;
+
+	spin_lock(&ai->lock);
+	augur_state_change(ai, AUGUR_IS_STALE, 0);
+	drop = augur_pin_update(ai);
+	spin_unlock(&ai->lock);
+	if (drop)
+		augur_iput_async(AUGUR_SB(inode->i_sb), inode);
 }
 
 struct inode *augur_unsettled_next(struct augur_sb *asb, u64 *seq)
@@ -453,6 +467,7 @@ int augur_presence_mark(struct inode *inode, u64 off, u64 len, const u8 *map, si
 	struct augur_inode *ai = AUGUR_I(inode);
 	u64 size = i_size_read(inode);
 	unsigned int set = 0;
+	bool drop = false;
 	u8 *old = NULL;
 	int err;
 
@@ -485,10 +500,12 @@ int augur_presence_mark(struct inode *inode, u64 off, u64 len, const u8 *map, si
 		ai->map_chunks = 0;
 	}
 	ai->map_gen++;
-	augur_pin_update(ai);
+	drop = augur_pin_update(ai);
 out:
 	spin_unlock(&ai->lock);
 	augur_map_free(old);
+	if (drop)
+		augur_iput_async(AUGUR_SB(inode->i_sb), inode);
 	return 0;
 }
 

@@ -143,6 +143,25 @@ def switched():
     assert Reader(vol.path("f6")).result() == -E.ENOENT
     assert vol.stat("switches") == 2
 
+def superseded():
+    "what was never claimed of a version that was replaced is kept by nobody: its room is free when it is closed"
+    g = begin("f5")
+    vol.fill("f5", 0, b"e" * SIZE)
+    end(g, flags=COMPLETE)
+    new = vol.cache + "/.augur/tmp/n5"
+    with open(new, "wb") as f:
+        f.write(b"N" * 100)
+    os.setxattr(new, "trusted.augur", record(oid_of("f5"), size=100, flags=REC_COMPLETE, version=2))
+    os.sync()
+    free = lambda: os.statvfs(vol.cache).f_bfree * os.statvfs(vol.cache).f_frsize
+    before = free()
+    assert inodes()["f5"]["STATE"] & IS_UNSETTLED
+    d.do("SWITCH", [("PARENT_FH", handle(vol.lower())), ("NAME", b"f5"), ("OLD_FH", handle(vol.lower("f5"))),
+                    ("NEW_FH", handle(new)), ("NEW_NAME", b"n5")])
+    assert "f5" not in inodes()
+    assert Reader(vol.path("f5"), 0, 10).result() == b"N" * 10
+    until(lambda: os.sync() or free() >= before + SIZE // 2, "its room is free")
+
 def invalidated():
     "INVAL and EPOCH: what was known is looked at again; unknown objects are passed over"
     d.do("INVAL", [("ITEM", [("KIND", k), ("OID", b"unknown-object!!")]) for k in (1, 2, 4)])
@@ -181,5 +200,5 @@ def umount_with_all():
     vol.umount()
     refused(E.ENODEV, d.do, "EPOCH", [("EPOCH", 9)])
 
-run(grants, requests_are_grants, maps, settled, switched, invalidated, ends_with_session, umount_with_all)
+run(grants, requests_are_grants, maps, settled, switched, superseded, invalidated, ends_with_session, umount_with_all)
 PY
