@@ -229,6 +229,9 @@ static void take_entry(struct dwork *d, struct stub_ent *s, bool evicted)
 	o = cobj_update(v->c, &s->attr, s->loc, s->loc_len, d->oid, s->name, s->name_len, &s->fh, s->shift, flags);
 	if (s->attr.nlink > 1 && !S_ISDIR(s->attr.mode))
 		cobj_name_add(v->c, s->attr.oid, d->oid, s->name, s->name_len);
+	/* In memory it may be without; else it gets it from its record. */
+	if (s->pinned_now && v->m)
+		upcall_pin(v->m, s->attr.oid, NULL, true);
 	if (s->outcome == STUB_NEW)
 		v->c->n_stubs++;
 	if (s->outcome == STUB_ATTR && v->m) {

@@ -34,6 +34,8 @@ struct walk {
 	struct walk_ent	dir, *ents;	/* of the step */
 	size_t		n, at;
 	bool		sync;		/* the step is the last: what was flagged becomes durable */
+	bool		over;		/* no step is left */
+	unsigned int	rows;		/* of the list, being written */
 	struct index_pin *keep;		/* unpin: what is pinned by itself, below */
 	size_t		nkeep;
 	u64		files, bytes, errors, shown_ns;
@@ -107,6 +109,10 @@ static int step_work(void *arg)
 	size_t n = 0;
 	int err;
 
+#ifdef AUGUR_SEED_NO_PIN_SYNC	/* a seeded bug that tests/powercut has to find */
+	if (w->sync)
+		return 0;
+#endif
 	if (w->sync)
 		return syncfs(w->c->top_fd) ? -errno : 0;
 	fd = fh_open(w->c->top_fd, &w->dir.fh, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
@@ -207,6 +213,24 @@ static void show(struct walk *w)
 				     "eta_s", (json_int_t)0));
 }
 
+/* What is answered is on disk: what was flagged, and the list. */
+static void walk_over(struct walk *w)
+{
+	w->over = true;
+	if (!w->rows)
+		w->done(w);
+}
+
+static void row_written(void *arg, int res)
+{
+	struct walk *w = arg;
+
+	w->errors += res != 0;
+	w->rows--;
+	if (w->over)
+		walk_over(w);
+}
+
 static void step_done(struct io_op *op, int res)
 {
 	struct walk *w = container_of(op, struct walk, op);
@@ -214,7 +238,7 @@ static void step_done(struct io_op *op, int res)
 	cache_worked(w->c);
 	w->errors += res != 0;
 	if (w->sync) {
-		w->done(w);
+		walk_over(w);
 		return;
 	}
 	for (size_t i = 0; i < w->n; i++)
@@ -236,7 +260,7 @@ static void walk_next(struct walk *w)
 	w->op.done = step_done;
 	if (list_empty(&w->dirs) || w->v->dead || w->gone) {
 		if (w->what > WALK_UNPIN || w->v->dead) {
-			w->done(w);
+			walk_over(w);
 			return;
 		}
 		w->sync = true;
@@ -356,9 +380,22 @@ static int walk_path(struct walk *w, const char *path)
 	}
 	memcpy(e.oid, rec.oid, AUGUR_OID_LEN);
 	dir_push(w, &e);
-	if (w->what <= WALK_UNPIN)
-		index_pin_put(v->c, e.oid, path, w->what == WALK_UNPIN);
 	return 0;
+}
+
+/* The list has what is named; dirs are the objects at the paths. */
+static void list_paths(struct walk *w, json_t *paths)
+{
+	struct list *l = w->dirs.next;
+	json_t *p;
+	size_t i;
+
+	w->rows = json_array_size(paths);
+	json_array_foreach(paths, i, p) {
+		index_pin_put(w->c, container_of(l, struct walk_dir, link)->e.oid, json_string_value(p), w->what == WALK_UNPIN,
+			      row_written, w);
+		l = l->next;
+	}
 }
 
 static void bytes_next(struct walk *w);
@@ -462,6 +499,8 @@ static void walk_run(struct agent *ag, struct ctl_req *r, json_t *args, enum wal
 		return;
 	}
 	ctl_on_gone(r, walk_gone, w);
+	if (what <= WALK_UNPIN)
+		list_paths(w, paths);
 	if (what == WALK_EVICT && bytes) {
 		w->bytes = bytes;
 		w->shown_ns = (u64)INT64_MIN;

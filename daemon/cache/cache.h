@@ -194,6 +194,7 @@ struct stub_ent {
 	struct fh	link_fh;		/* in: an inode of this object and version exists */
 	bool		pinned;			/* its record says so: the directory's does, or that of what it replaces */
 	bool		trust, differs;		/* in: the index knows: it is this version; it is another */
+	bool		pinned_now;		/* out: by this name; the inode was there, and was not */
 	/* out */
 	int		res;
 	enum stub_outcome outcome;
@@ -313,7 +314,8 @@ void use_exit(struct cache *c);
 struct index_pin { u8 oid[AUGUR_OID_LEN]; struct fh fh; char path[4096]; };	/* fh: as the index knows it, or empty */
 typedef void index_pins_fn(void *arg, struct index_pin *p, size_t n);	/* p is the callee's to free */
 void index_pins(struct cache *c, index_pins_fn *fn, void *arg);
-void index_pin_put(struct cache *c, const u8 *oid, const char *path, bool drop);
+/* done(): it is on disk, or res says why not. */
+void index_pin_put(struct cache *c, const u8 *oid, const char *path, bool drop, void (*done)(void *arg, int res), void *arg);
 
 /* ---- evict.c ---- */
 struct evict_item {

@@ -100,8 +100,13 @@ static void unclaim_go(void *arg)
 	index_maps_store(j->c, rows, j->n, unclaim_maps, j);
 }
 
+static int punch_work(void *arg);
+
 void cache_unclaim(struct evict_job *j)
 {
+#ifdef AUGUR_SEED_EARLY_PUNCH	/* a seeded bug that tests/powercut has to find: a hole under a claim that still stands */
+	punch_work(j);
+#endif
 	settle_hold(j->c, unclaim_go, j);
 }
 

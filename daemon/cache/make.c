@@ -182,6 +182,13 @@ static int link_inode(struct cache *c, int dir, const char *name, struct stub_en
 	if ((rec.flags & AUGUR_REC_STALE) || memcmp(rec.oid, s->attr.oid, AUGUR_OID_LEN) ||
 	    rec.version != s->attr.version || rec.ctime_sec != s->attr.ctime_sec || rec.ctime_nsec != s->attr.ctime_nsec)
 		return -ESTALE;
+	/* Before the name is there: what is in a pinned directory is pinned at any time. */
+	if (s->pinned && !(rec.flags & AUGUR_REC_PINNED)) {
+		err = lower_record_flags(c, &s->link_fh, s->attr.oid, AUGUR_REC_PINNED, 0);
+		if (err)
+			return err;
+		s->pinned_now = true;
+	}
 	if (linkat(fd, "", dir, name, AT_EMPTY_PATH))
 		return -errno;
 	s->fh = s->link_fh;

@@ -260,7 +260,14 @@ void cobj_briefs(struct cache *c, bool (*want)(void *arg, u32 pu), cobj_briefs_f
 
 /* ---- pins ---- */
 
-struct pin_job { struct db_job job; u8 oid[AUGUR_OID_LEN]; char *path; bool drop; };
+struct pin_job {
+	struct db_job	job;
+	u8		oid[AUGUR_OID_LEN];
+	char		*path;
+	bool		drop;
+	void		(*done)(void *arg, int res);
+	void		*arg;
+};
 
 static int db_pin(sqlite3 *sq, struct db_job *job)
 {
@@ -275,31 +282,28 @@ static int db_pin(sqlite3 *sq, struct db_job *job)
 	return db_run(st);
 }
 
-static void pin_free(struct db_job *job)
+static void pin_done(struct db_job *job, int res)
 {
 	struct pin_job *j = container_of(job, struct pin_job, job);
 
+	if (res)
+		log_warn("event=pin_row error=\"%s\" effect=\"the list of pins is not what was asked for\"", strerror(-res));
+	j->done(j->arg, res);
 	free(j->path);
 	free(j);
 }
 
-static void pin_done(struct db_job *job, int res)
-{
-	if (res)
-		log_warn("event=pin_row error=\"%s\" effect=\"the list of pins is not what was asked for\"", strerror(-res));
-	pin_free(job);
-}
-
-void index_pin_put(struct cache *c, const u8 *oid, const char *path, bool drop)
+void index_pin_put(struct cache *c, const u8 *oid, const char *path, bool drop, void (*done)(void *arg, int res), void *arg)
 {
 	struct pin_job *j = xcalloc(1, sizeof(*j));
 
 	memcpy(j->oid, oid, AUGUR_OID_LEN);
 	j->path = xstrdup(path);
 	j->drop = drop;
+	j->done = done;
+	j->arg = arg;
 	j->job.fn = db_pin;
 	j->job.done = pin_done;
-	j->job.free_fn = pin_free;
 	index_queue(c, &j->job);
 }
 

@@ -920,6 +920,31 @@ static void pins_are_inherited(void **state)
 	stub_job_free(j);
 }
 
+/* A name in a pinned directory for what has one elsewhere. */
+static void pins_come_with_names(void **state)
+{
+	struct wire_entry e[2] = { entry("a", S_IFREG | 0644, 10, 1), entry("b", S_IFREG | 0644, 10, 1) };
+	struct cobj *root = root_obj(), *o;
+	struct augur_rec rec;
+	struct stub_job *j;
+
+	e[0].attr.nlink = e[1].attr.nlink = 2;
+	j = make(e, 1);
+	o = take(j, 0);
+	stub_job_free(j);
+	assert_int_equal(lower_record_flags(c, &root->fh, root->oid, AUGUR_REC_PINNED, 0), 0);
+	for (int again = 0; again < 2; again++) {
+		j = stub_job_new(c, root);
+		stub_job_add(j, &e[1])->link_fh = o->fh;
+		assert_int_equal(stub_work(j), 0);
+		assert_int_equal(j->ents[0].pinned_now, !again);
+		stub_job_free(j);
+		record("root/a", &rec);
+		assert_true(rec.flags & AUGUR_REC_PINNED);
+		unlink(at("root/b"));
+	}
+}
+
 static void another_version_has_nothing(void **state)
 {
 	struct wire_entry e = entry("f", S_IFREG | 0644, 300000, 1);
@@ -1108,7 +1133,7 @@ int main(void)
 		T(leftover_is_remade),
 		T(same_and_other), T(hard_links), T(stale_gets_no_links), T(evil_entries), T(extras_are_found), T(presence_and_claims), T(zeros_stay_holes),
 		T(another_version_has_nothing), T(another_inode_has_nothing), T(damaged_claim_is_none), T(damaged_row_is_none), T(capability_stays), T(names_and_place),
-		T(order_of_use), T(claims_are_taken_back), T(streamed_is_no_claim), T(pins_are_inherited),
+		T(order_of_use), T(claims_are_taken_back), T(streamed_is_no_claim), T(pins_are_inherited), T(pins_come_with_names),
 	};
 	int failed;
 
