@@ -95,10 +95,15 @@ void disklog_apply(const struct disklog *l, size_t seg, const u8 *pick, u8 *imag
 	}
 }
 
-u64 disklog_mark(const struct disklog *l, size_t seg)
+const char *disklog_mark(const struct disklog *l, size_t seg, enum disk_mark which)
 {
 	for (size_t i = l->seg[seg]; i-- > 0;)
-		if (l->e[i].len && l->e[i].off >= l->fs_size)
-			return strtoull((const char *)l->map + l->e[i].data, NULL, 10);
-	return 0;
+		if (l->e[i].len && l->e[i].off == l->fs_size + which * MARK_SIZE)
+			return (const char *)l->map + l->e[i].data;
+	return "";
+}
+
+u64 disklog_mark_no(const struct disklog *l, size_t seg, enum disk_mark which)
+{
+	return strtoull(disklog_mark(l, seg, which), NULL, 10);
 }

@@ -218,6 +218,23 @@ static int one_value(sqlite3 *db, const char *sql, void *buf, size_t len)
 	return err;
 }
 
+static int read_pins(struct seen *s, sqlite3 *db)
+{
+	sqlite3_stmt *q;
+	int rc;
+
+	if (sqlite3_prepare_v2(db, "SELECT oid FROM pin", -1, &q, NULL) != SQLITE_OK)
+		return -1;
+	while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
+		if (sqlite3_column_bytes(q, 0) != AUGUR_OID_LEN)
+			continue;
+		s->pin = xrealloc(s->pin, (s->npin + 1) * sizeof(*s->pin));
+		memcpy(s->pin[s->npin++], sqlite3_column_blob(q, 0), AUGUR_OID_LEN);
+	}
+	sqlite3_finalize(q);
+	return rc == SQLITE_DONE ? 0 : -1;
+}
+
 static int read_rows(struct seen *s, sqlite3 *db)
 {
 	static const char sql[] =
@@ -237,6 +254,8 @@ static int read_rows(struct seen *s, sqlite3 *db)
 	sqlite3_finalize(q);
 	if (rc != SQLITE_DONE)
 		return fault(s, "the index cannot be read", rc);
+	if (read_pins(s, db))
+		return fault(s, "the list of pins cannot be read", 0);
 	s->has_db = !one_value(db, "SELECT value FROM meta WHERE key = 'volume_id'", s->volume_id, 16);
 	s->clean = !one_value(db, "SELECT value FROM meta WHERE key = 'clean'", &clean, 1) && clean;
 	return 0;
@@ -292,6 +311,7 @@ void image_free(struct seen *s)
 	for (size_t i = 0; i < s->nrow; i++)
 		free(s->row[i].bits);
 	free(s->inode);
+	free(s->pin);
 	free(s->name);
 	free(s->row);
 	if (s->fs)

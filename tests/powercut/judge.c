@@ -16,7 +16,7 @@
 
 #include "powercut.h"
 
-struct court { struct seen *s; const struct states *st; u64 acked; bool checked; struct verdict *v; };
+struct court { struct seen *s; const struct evidence *e; struct verdict *v; };
 
 static void complain(struct court *c, u64 *count, const struct inode_seen *in, const char *name, const char *what)
 {
@@ -69,7 +69,7 @@ static const struct row_seen *match(const struct court *c, const struct inode_se
 
 static bool trusted(const struct court *c, const struct inode_seen *in)
 {
-	return in->valid && !(in->rec.flags & AUGUR_REC_STALE) && (c->s->clean || !c->checked || match(c, in));
+	return in->valid && !(in->rec.flags & AUGUR_REC_STALE) && (c->s->clean || !c->e->checked || match(c, in));
 }
 
 /* ---- bytes ---- */
@@ -79,6 +79,22 @@ static bool same_bytes(const struct court *c, const struct inode_seen *in, const
 	CLEANUP_FREE u8 *buf = xmalloc(len + 1);
 
 	return !len || (!image_bytes(c->s, in->ino, off, buf, len) && !memcmp(buf, s->data + off, len));
+}
+
+/* Bytes that were evicted, or that never came: only zeros, and no content of the workload is so. */
+static bool is_hole(const struct court *c, const struct inode_seen *in, u64 off, u64 len)
+{
+	CLEANUP_FREE u8 *buf = xmalloc(len + 1);
+
+	if (!len || image_bytes(c->s, in->ino, off, buf, len))
+		return false;
+	return !buf[0] && !memcmp(buf, buf + 1, len - 1);
+}
+
+static void false_claim(struct court *c, const struct inode_seen *in, u64 off, u64 len, const char *what)
+{
+	c->v->punched += is_hole(c, in, off, len);
+	complain(c, &c->v->false_claims, in, name_of(c, in), what);
 }
 
 static bool same_link(const struct court *c, const struct inode_seen *in, const struct state *s)
@@ -99,7 +115,7 @@ static bool whole(const struct court *c, const struct inode_seen *in)
 	const struct state *s;
 	size_t from = 0;
 
-	while ((s = state_by_ctime(c->st, r->oid, r->ctime_sec, r->ctime_nsec, r->size, &from))) {
+	while ((s = state_by_ctime(c->e->st, r->oid, r->ctime_sec, r->ctime_nsec, r->size, &from))) {
 		if (s->type == 'f' && S_ISREG(in->mode) && in->size == s->size && same_bytes(c, in, s, 0, s->size))
 			return true;
 		if (s->type == 'l' && S_ISLNK(in->mode) && same_link(c, in, s))
@@ -120,12 +136,12 @@ static void judge_complete(struct court *c, const struct inode_seen *in)
 	r = match(c, in);
 	if (r && !r->tag)
 		return;		/* too young to be believed: asked again */
-	complain(c, &c->v->false_claims, in, name_of(c, in), "complete, and is not what its record says");
+	false_claim(c, in, 0, S_ISREG(in->mode) ? in->size : 0, "complete, and is not what its record says");
 }
 
 static void judge_map(struct court *c, const struct row_seen *r)
 {
-	const struct state *s = r->tag && r->bits ? state_by_tag(c->st, r->oid, r->tag) : NULL;
+	const struct state *s = r->tag && r->bits ? state_by_tag(c->e->st, r->oid, r->tag) : NULL;
 	const struct inode_seen *in = NULL;
 	u64 chunks = augur_chunks(r->size, r->shift), size = (u64)1 << r->shift;
 
@@ -141,7 +157,7 @@ static void judge_map(struct court *c, const struct row_seen *r)
 			continue;
 		c->v->claims++;
 		if (!s || s->type != 'f' || in->size != s->size || !same_bytes(c, in, s, off, len)) {
-			complain(c, &c->v->false_claims, in, name_of(c, in), "the index claims a chunk that is not there");
+			false_claim(c, in, off, min(len, in->size - min(in->size, off)), "the index claims a chunk that is not there");
 			return;
 		}
 	}
@@ -194,7 +210,7 @@ static void judge_dir(struct court *c, const struct inode_seen *dir)
 
 	if (!S_ISDIR(dir->mode) || !trusted(c, dir) || !(rec->flags & AUGUR_REC_COMPLETE) || !r || !r->tag)
 		return;
-	s = state_by_tag(c->st, r->oid, r->tag);
+	s = state_by_tag(c->e->st, r->oid, r->tag);
 	/* Of a state that is over: the owner will say so. */
 	if (!s || s->ctime_sec != rec->ctime_sec || s->ctime_nsec != rec->ctime_nsec)
 		return;
@@ -211,8 +227,8 @@ static void judge_over(struct court *c, const struct inode_seen *in)
 	if (!c->s->clean || !trusted(c, in) || (S_ISDIR(in->mode) && !(r->flags & AUGUR_REC_COMPLETE)))
 		return;
 	c->v->names++;
-	while ((s = state_by_ctime(c->st, r->oid, r->ctime_sec, r->ctime_nsec, r->size, &from)))
-		if (!state_over(c->st, s, c->acked))
+	while ((s = state_by_ctime(c->e->st, r->oid, r->ctime_sec, r->ctime_nsec, r->size, &from)))
+		if (!state_over(c->e->st, s, c->e->acked))
 			return;
 	complain(c, &c->v->names_lost, in, name_of(c, in), "trusted, and of a state that was over");
 }
@@ -228,14 +244,14 @@ static void judge_row(struct court *c, const struct inode_seen *in)
 	const struct state *is, *says;
 	size_t from = 0;
 
-	if (c->s->clean || c->checked || !trusted(c, in) || in == c->s->inode)
+	if (c->s->clean || c->e->checked || !trusted(c, in) || in == c->s->inode)
 		return;
 	if (!r) {
 		complain(c, &c->v->names_lost, in, name_of(c, in), "nobody asks about it");
 		return;
 	}
-	is = state_by_ctime(c->st, rec->oid, rec->ctime_sec, rec->ctime_nsec, rec->size, &from);
-	says = state_by_tag(c->st, r->oid, r->tag);
+	is = state_by_ctime(c->e->st, rec->oid, rec->ctime_sec, rec->ctime_nsec, rec->size, &from);
+	says = state_by_tag(c->e->st, r->oid, r->tag);
 	if (is && says && says->no > is->no && (!S_ISDIR(in->mode) || (rec->flags & AUGUR_REC_COMPLETE)))
 		complain(c, &c->v->names_lost, in, name_of(c, in), "an old state under a new row");
 }
@@ -250,9 +266,9 @@ static void judge_single(struct court *c, const struct inode_seen *in)
 			complain(c, &c->v->names_lost, in, name_of(c, in), "two inodes of one object, neither of them stale");
 }
 
-void judge(struct seen *s, const struct states *st, u64 acked, bool checked, struct verdict *v)
+void judge(struct seen *s, const struct evidence *e, struct verdict *v)
 {
-	struct court c = { s, st, acked, checked, v };
+	struct court c = { s, e, v };
 
 	for (size_t i = 0; i < s->ninode; i++) {
 		judge_complete(&c, &s->inode[i]);
@@ -263,4 +279,5 @@ void judge(struct seen *s, const struct states *st, u64 acked, bool checked, str
 	}
 	for (size_t i = 0; i < s->nrow; i++)
 		judge_map(&c, &s->row[i]);
+	judge_pins(s, e, v);
 }

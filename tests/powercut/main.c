@@ -3,13 +3,14 @@
  * main.c - goes through points of a recorded run (powercut.h).
  *
  *	powercut --base IMAGE --fs-size BYTES --log LOG --states FILE --cache PATH --results FILE
- *	         [--points N] [--seed S] [--jobs J] [--point ID] [--keep IMAGE] [--unchecked] [--json]
+ *	         [--points N] [--seed S] [--jobs J] [--point ID] [--keep IMAGE] [--unchecked]
  *
  * Half of the points are flush boundaries, spread over the run; the others are random parts of
- * the writes between two flushes.  A result is a line "id segment false_claims names_lost claims
- * names what"; points that are in the file already are not done again.  --point shows one, and
- * --keep leaves its image, as it was before the journal was replayed.  --unchecked: as if the daemon did not compare tree and index after a
- * power cut (daemon/cache/check.c), to see what that is for.
+ * the writes between two flushes.  A result is a line of numbers, those of COUNTS, and what was
+ * wrong first; points that are in the file already are not done again.  --point shows one, and
+ * --keep leaves its image, as it was before the journal was replayed.  --unchecked: as if the
+ * daemon did not compare tree and index after a power cut (daemon/cache/check.c), to see what
+ * that is for.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +25,16 @@
 
 extern char **environ;
 
+/* What the workload was doing, by its mark. */
+enum phase { PHASE_OTHER, PHASE_FILL, PHASE_SWITCH, PHASE_EVICT, PHASES };
+static const char *const phases[PHASES] = { "other", "fill", "switch", "evict" };
+
+/* Of a result, behind id, segment and phase; the first FAULTS of them are to be 0. */
+static const char *const counts[] = { "false_claims", "names_lost", "pins_lost", "punched", "claims", "names", "pins" };
+#define FAULTS		3
+#define COUNTS		ARRAY_SIZE(counts)
+struct result { unsigned long long id, seg, phase, count[COUNTS]; char what[700]; };
+
 struct point { u32 id; size_t seg; u64 seed; };	/* seed 0: the boundary before segment seg */
 
 struct run {
@@ -31,7 +42,7 @@ struct run {
 	u64	fs_size, seed;
 	size_t	npoints, njobs;
 	long	only;
-	bool	json, unchecked;
+	bool	unchecked;
 	char	work[64];
 	u8	*image;			/* all segments before `at` */
 	size_t	at;
@@ -151,9 +162,69 @@ static void look(struct run *r, const struct point *p, struct verdict *v)
 		v->names_lost++;
 		snprintf(v->first, sizeof(v->first), "%s", s.fault);
 	} else {
-		judge(&s, &r->st, disklog_mark(&r->l, p->seg), !r->unchecked, v);
+		struct evidence e = {
+			.st = &r->st, .checked = !r->unchecked,
+			.acked = disklog_mark_no(&r->l, p->seg, MARK_EQUAL),
+			.pins_acked = disklog_mark_no(&r->l, p->seg, MARK_PINS),
+		};
+
+		judge(&s, &e, v);
 	}
 	image_free(&s);
+}
+
+/* ---- results ---- */
+
+static enum phase phase_of(const struct run *r, const struct point *p)
+{
+	const char *text = disklog_mark(&r->l, p->seg, MARK_PHASE);
+
+	for (int i = 0; i < PHASES; i++)
+		if (!strncmp(text, phases[i], strlen(phases[i])))
+			return i;
+	return PHASE_OTHER;
+}
+
+static struct result result_of(const struct run *r, const struct point *p, const struct verdict *v)
+{
+	struct result s = {
+		.id = p->id, .seg = p->seg, .phase = phase_of(r, p),
+		.count = { v->false_claims, v->names_lost, v->pins_lost, v->punched, v->claims, v->names, v->pins },
+	};
+
+	snprintf(s.what, sizeof(s.what), "%s", v->first);
+	return s;
+}
+
+static int result_print(const struct result *s, char *line, size_t len)
+{
+	int n = snprintf(line, len, "%llu %llu %llu", s->id, s->seg, s->phase);
+
+	for (size_t i = 0; i < COUNTS; i++)
+		n += snprintf(line + n, len - n, " %llu", s->count[i]);
+	return n + snprintf(line + n, len - n, " %s\n", s->what);
+}
+
+static bool result_scan(struct result *s, const char *line)
+{
+	int at = 0, n;
+
+	memset(s, 0, sizeof(*s));
+	if (!strchr(line, '\n') || sscanf(line, "%llu %llu %llu%n", &s->id, &s->seg, &s->phase, &at) < 3)
+		return false;
+	for (size_t i = 0; i < COUNTS; i++, at += n)
+		if (sscanf(line + at, "%llu%n", &s->count[i], &n) < 1)
+			return false;
+	sscanf(line + at, " %699[^\n]", s->what);
+	return s->phase < PHASES;
+}
+
+static bool result_failed(const struct result *s)
+{
+	for (size_t i = 0; i < FAULTS; i++)
+		if (s->count[i])
+			return true;
+	return false;
 }
 
 /* ---- many ---- */
@@ -162,12 +233,12 @@ static void read_done(struct run *r)
 {
 	FILE *f = fopen(r->results, "re");
 	char line[1024];
-	unsigned int id;
+	struct result s;
 
 	r->done = xcalloc(r->npoints, sizeof(*r->done));
 	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "%u", &id) == 1 && id < r->npoints && strchr(line, '\n'))
-			r->done[id] = true;
+		if (result_scan(&s, line) && s.id < r->npoints)
+			r->done[s.id] = true;
 	if (f)
 		fclose(f);
 }
@@ -176,7 +247,7 @@ static void worker(struct run *r, size_t job)
 {
 	size_t from = r->npoints * job / r->njobs, to = r->npoints * (job + 1) / r->njobs;
 	int fd = open(r->results, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-	char line[700];
+	char line[1024];
 
 	snprintf(r->work, sizeof(r->work), "/dev/shm/powercut.%d", getpid());
 	if (fd < 0 || mkdir(r->work, 0700))
@@ -184,14 +255,14 @@ static void worker(struct run *r, size_t job)
 	for (size_t i = from; i < to; i++) {
 		struct point *p = &r->points[i];
 		struct verdict v;
+		struct result s;
 		int n;
 
 		if (r->done[p->id])
 			continue;
 		look(r, p, &v);
-		n = snprintf(line, sizeof(line), "%u %zu %llu %llu %llu %llu %s\n", p->id, p->seg,
-			     (unsigned long long)v.false_claims, (unsigned long long)v.names_lost,
-			     (unsigned long long)v.claims, (unsigned long long)v.names, v.first);
+		s = result_of(r, p, &v);
+		n = result_print(&s, line, sizeof(line));
 		if (write(fd, line, n) != n)
 			_exit(1);
 	}
@@ -232,37 +303,45 @@ static int all_points(struct run *r)
 	return err;
 }
 
+struct sums { u64 n, failed, in[PHASES], count[COUNTS], with[COUNTS]; };
+
+static void sums_print(const struct run *r, const struct sums *u)
+{
+	printf("{\"schema\":\"augur.powercut/2\",\"points\":%llu,\"flushes\":%zu,\"failed\":%llu", (unsigned long long)u->n,
+	       r->l.nseg, (unsigned long long)u->failed);
+	for (size_t i = 0; i < COUNTS; i++)
+		printf(",\"%s\":%llu,\"points_with_%s\":%llu", counts[i], (unsigned long long)u->count[i], counts[i],
+		       (unsigned long long)u->with[i]);
+	for (size_t i = 0; i < PHASES; i++)
+		printf(",\"points_%s\":%llu", phases[i], (unsigned long long)u->in[i]);
+	printf("}\n");
+}
+
 static int report(struct run *r)
 {
-	u64 sum[4] = { 0 }, failed = 0, n = 0;
+	struct sums u = { 0 };
 	FILE *f = fopen(r->results, "re");
-	char line[1024], what[700];
-	u8 *seen = xcalloc(1, r->npoints / 8 + 1);
+	CLEANUP_FREE u8 *seen = xcalloc(1, r->npoints / 8 + 1);
+	char line[1024];
+	struct result s;
 
 	while (f && fgets(line, sizeof(line), f)) {
-		unsigned long long v[6];
-
-		*what = 0;
-		if (sscanf(line, "%llu %llu %llu %llu %llu %llu %699[^\n]", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], what) < 6 ||
-		    v[0] >= r->npoints || augur_map_test(seen, v[0]))
+		if (!result_scan(&s, line) || s.id >= r->npoints || augur_map_test(seen, s.id))
 			continue;
-		augur_map_set(seen, v[0]);
-		n++;
-		for (int i = 0; i < 4; i++)
-			sum[i] += v[2 + i];
-		if (!v[2] && !v[3])
-			continue;
-		if (failed++ < 10)
-			fprintf(stderr, "point %llu (segment %llu): %s\n", v[0], v[1], what);
+		augur_map_set(seen, s.id);
+		u.n++;
+		u.in[s.phase]++;
+		for (size_t i = 0; i < COUNTS; i++) {
+			u.count[i] += s.count[i];
+			u.with[i] += s.count[i] != 0;
+		}
+		if (result_failed(&s) && u.failed++ < 10)
+			fprintf(stderr, "point %llu (segment %llu, %s): %s\n", s.id, s.seg, phases[s.phase], s.what);
 	}
 	if (f)
 		fclose(f);
-	free(seen);
-	printf(r->json ? "{\"schema\":\"augur.powercut/1\",\"points\":%llu,\"flushes\":%zu,\"failed\":%llu,\"false_claims\":%llu,\"names_lost\":%llu,\"claims\":%llu,\"names\":%llu}\n" :
-	       "%llu points of %zu flushes, %llu failed: %llu false claims, %llu names lost; %llu claims and %llu names looked at\n",
-	       (unsigned long long)n, r->l.nseg, (unsigned long long)failed, (unsigned long long)sum[0],
-	       (unsigned long long)sum[1], (unsigned long long)sum[2], (unsigned long long)sum[3]);
-	return n == r->npoints ? (failed ? 1 : 0) : 3;
+	sums_print(r, &u);
+	return u.n == r->npoints ? (u.failed ? 1 : 0) : 3;
 }
 
 static int one_point(struct run *r)
@@ -273,13 +352,19 @@ static int one_point(struct run *r)
 	if (mkdir(r->work, 0700))
 		return 3;
 	for (size_t i = 0; i < r->npoints; i++) {
-		if (r->points[i].id != r->only)
+		const struct point *p = &r->points[i];
+		struct result s;
+
+		if (p->id != r->only)
 			continue;
-		look(r, &r->points[i], &v);
-		printf("segment %zu%s, mark %llu: %llu false claims, %llu names lost; %llu claims and %llu names looked at\n%s\n",
-		       r->points[i].seg, r->points[i].seed ? ", in part" : "",
-		       (unsigned long long)disklog_mark(&r->l, r->points[i].seg), (unsigned long long)v.false_claims,
-		       (unsigned long long)v.names_lost, (unsigned long long)v.claims, (unsigned long long)v.names, v.first);
+		look(r, p, &v);
+		s = result_of(r, p, &v);
+		printf("segment %zu%s, phase %s, marks %llu and %llu:", p->seg, p->seed ? ", in part" : "", phases[s.phase],
+		       (unsigned long long)disklog_mark_no(&r->l, p->seg, MARK_EQUAL),
+		       (unsigned long long)disklog_mark_no(&r->l, p->seg, MARK_PINS));
+		for (size_t k = 0; k < COUNTS; k++)
+			printf(" %s %llu", counts[k], s.count[k]);
+		printf("\n%s\n", s.what);
 	}
 	remove_work(getpid());
 	return 0;
@@ -345,7 +430,7 @@ int main(int argc, char **argv)
 	static const struct option opts[] = {
 		{ "base", 1, NULL, 'b' }, { "fs-size", 1, NULL, 'f' }, { "log", 1, NULL, 'l' }, { "states", 1, NULL, 's' },
 		{ "cache", 1, NULL, 'c' }, { "results", 1, NULL, 'r' }, { "points", 1, NULL, 'n' }, { "seed", 1, NULL, 'S' },
-		{ "jobs", 1, NULL, 'j' }, { "point", 1, NULL, 'p' }, { "keep", 1, NULL, 'k' }, { "json", 0, NULL, 'J' }, { "unchecked", 0, NULL, 'u' }, { 0 }
+		{ "jobs", 1, NULL, 'j' }, { "point", 1, NULL, 'p' }, { "keep", 1, NULL, 'k' }, { "unchecked", 0, NULL, 'u' }, { 0 }
 	};
 	struct run r = { .npoints = 100, .njobs = 1, .only = -1, .seed = 1 };
 	int o;
@@ -363,7 +448,6 @@ int main(int argc, char **argv)
 		case 'j': r.njobs = strtoull(optarg, NULL, 10); break;
 		case 'p': r.only = atol(optarg); break;
 		case 'k': r.keep = optarg; break;
-		case 'J': r.json = true; break;
 		case 'u': r.unchecked = true; break;
 		default: return 2;
 		}

@@ -4,7 +4,7 @@
  *
  *	main.c		options, the points, workers, verdicts	states.c	what the origin was, state by state
  *	disklog.c	the log of a disk; images from it	image.c		a cache read out of an image of ext4
- *	judge.c		is anything in it believed that is not true?
+ *	judge.c		is anything in it believed that is not true?	judge_pin.c	is everything pinned that has to be?
  *
  * A point is an image: all writes before a flush have happened, and some of those after it.
  * The journal is replayed as a mount would, then the image is read; nothing is mounted.
@@ -33,8 +33,12 @@ struct disklog {
 int disklog_open(struct disklog *l, const char *path, u64 fs_size);
 /* Writes of segment @seg, those with a bit in @pick (NULL: all). */
 void disklog_apply(const struct disklog *l, size_t seg, const u8 *pick, u8 *image);
-/* The newest mark whose write lies before segment @seg: its number, 0 if none. */
-u64 disklog_mark(const struct disklog *l, size_t seg);
+/* Marks of the workload, MARK_SIZE bytes each behind the filesystem: text. */
+enum disk_mark { MARK_EQUAL, MARK_PHASE, MARK_PINS };
+#define MARK_SIZE	4096
+/* The newest of a kind whose write lies before segment @seg; "" if there is none. */
+const char *disklog_mark(const struct disklog *l, size_t seg, enum disk_mark which);
+u64 disklog_mark_no(const struct disklog *l, size_t seg, enum disk_mark which);
 
 /* ---- states.c ---- */
 struct state_name { char *name; u8 oid[AUGUR_OID_LEN]; };
@@ -49,7 +53,8 @@ struct state {
 	struct state_name *names;
 	size_t	nnames;
 };
-struct states { struct state *s; size_t n, cap; u8 uuid[16]; };
+struct pin_state { u64 no; char what; u8 oid[AUGUR_OID_LEN]; };	/* P pinned, N not so from here on, K kept whole */
+struct states { struct state *s; size_t n, cap; struct pin_state *p; size_t npins; u8 uuid[16]; };
 int states_read(struct states *st, const char *path, const u8 volume_id[16]);
 const struct state *state_by_ctime(const struct states *st, const u8 *oid, s64 sec, u32 nsec, u64 size, size_t *from);
 const struct state *state_by_tag(const struct states *st, const u8 *oid, u64 tag);
@@ -84,6 +89,8 @@ struct seen {
 	size_t	nname, capn;
 	struct row_seen *row;
 	size_t	nrow, capr;
+	u8	(*pin)[AUGUR_OID_LEN];	/* what was pinned by name */
+	size_t	npin;
 	bool	has_db, clean;
 	u8	volume_id[16];
 	char	fault[200];		/* it cannot be read */
@@ -95,11 +102,16 @@ void image_free(struct seen *s);
 int image_bytes(const struct seen *s, u32 ino, u64 off, void *buf, size_t len);
 
 /* ---- judge.c ---- */
-struct verdict { u64 claims, false_claims, names, names_lost; char first[400]; };
+/* punched: of the false claims those where there is a hole; pins: objects that have to be pinned. */
+struct verdict { u64 false_claims, punched, names_lost, pins_lost, claims, names, pins; char first[400]; };
 /*
- * @acked: the states up to this line are known to whoever used the cache before the power went.
+ * @acked, @pins_acked: the states, and lines about pins, up to these are known to whoever used the
+ * cache before the power went.
  * @checked: the daemon compares the tree with the index before it believes anything.
  */
-void judge(struct seen *s, const struct states *st, u64 acked, bool checked, struct verdict *v);
+struct evidence { const struct states *st; u64 acked, pins_acked; bool checked; };
+void judge(struct seen *s, const struct evidence *e, struct verdict *v);
+/* judge_pin.c: a pin that was promised is in the records and in the list, and what was whole is. */
+void judge_pins(const struct seen *s, const struct evidence *e, struct verdict *v);
 
 #endif

@@ -5,6 +5,7 @@
  *	U <uuid of the filesystem>
  *	f|l <type:handle> <ctime> <mtime> <size> <nlink> <key or target>	times: seconds.nanoseconds
  *	d <type:handle> <ctime> <mtime> <size> <nlink> <name>=<type:handle> ...	names and targets in hex
+ *	P|N|K <type:handle> <number>	pinned; to be unpinned from here on; kept: pinned, whole, never edited
  *
  * The content of a file is SHAKE128 of its key, so the log names it and need not hold it.
  */
@@ -103,6 +104,17 @@ static void take_names(struct state *s, const u8 *volume_id, const u8 *uuid, cha
 	}
 }
 
+static int take_pin(struct states *st, const u8 *volume_id, u64 no, char what, const char *handle)
+{
+	struct pin_state *p;
+
+	st->p = xrealloc(st->p, (st->npins + 1) * sizeof(*st->p));
+	p = &st->p[st->npins++];
+	p->no = no;
+	p->what = what;
+	return handle ? states_oid(volume_id, st->uuid, handle, p->oid) : -EBADMSG;
+}
+
 static int take_line(struct states *st, const u8 *volume_id, u64 no, char *line)
 {
 	char *save, *type = strtok_r(line, " \n", &save), *w[5], *rest;
@@ -114,6 +126,8 @@ static int take_line(struct states *st, const u8 *volume_id, u64 no, char *line)
 		w[i] = *type == 'U' && i ? NULL : strtok_r(NULL, " \n", &save);
 	if (*type == 'U')
 		return w[0] && unhex(w[0], st->uuid, 16) == 16 ? 0 : -EBADMSG;
+	if (strchr("PNK", *type))
+		return take_pin(st, volume_id, no, *type, w[0]);
 	if (!w[4])
 		return -EBADMSG;
 	if (st->n == st->cap) {

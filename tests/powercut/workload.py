@@ -6,25 +6,34 @@
 
 Every step (one system call that changes something) is followed by a look at the whole origin: what is new is appended to
 STATES (tests/powercut/states.c has the form). The content of a file is SHAKE128 of a key. `make` makes the tree,
-`round` edits it and reads through the mount until both are equal, then writes a mark: so many states were over when the
-mount was last seen equal. MARKS is "DEVICE:OFFSET". `over` only waits and marks.
+`round` reads through the mount, edits until both are equal, pins, and evicts in one of three ways; `over` only waits
+until both are equal. MARKS is "DEVICE:OFFSET", and what is written there is seen in the log of the disk between the
+writes of the cache: how many lines of STATES were over when the mount was last seen equal, what is being done (fill,
+switch, evict, other), how many lines of STATES that are about pins count.
 """
 import ctypes
 import hashlib
+import json
 import mmap
 import os
 import random
+import socket
 import stat
+import subprocess
 import sys
+import threading
 import time
 
 ORIGIN, MOUNT, STATES, MARKS, WHAT = sys.argv[1:6]
 ROUND = int(sys.argv[6]) if len(sys.argv) > 6 else 0
 SEED = int(sys.argv[7]) if len(sys.argv) > 7 else 1
+PIN, PIN_IN = os.path.join(ORIGIN, "pin"), os.path.join(ORIGIN, "pin/in")
 STAGE = os.path.join(os.path.dirname(ORIGIN), "stage")
 KEYS = STATES + ".keys"
 rnd = random.Random(SEED * 1000 + ROUND)
 COARSE = 5     # CLOCK_REALTIME_COARSE, which Python has no name for
+CTL, CACHE = "/run/augur/agent.sock", "/cache"
+EQUAL, PHASE, PINS = range(3)   # the marks, 4 KiB each
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -130,12 +139,13 @@ def size_small():
 
 
 def make():
-    for d in ["a", "b", "b/c", "b/c/d", "e", "f", "big"]:
+    for d in ["a", "b", "b/c", "b/c/d", "e", "f", "big", "pin", "pin/in", "turn"]:
         os.makedirs(os.path.join(ORIGIN, d))
-        for i in range(9 if d != "big" else 0):
+        for i in range(9 if d not in ("big", "pin") else 0):
             os.rename(new_file(size_small()), os.path.join(ORIGIN, d, "s%d" % i))
     for i in range(4):
         os.rename(new_file(rnd.randrange(600000, 1300000)), os.path.join(ORIGIN, "big", "b%d" % i))
+        os.rename(new_file((5000, 16384, 65536, 200000)[i]), os.path.join(ORIGIN, "pin", "keep%d" % i))
     for i in range(6):
         p = os.path.join(ORIGIN, "a", "l%d" % i)
         os.rename(new_file(9000 + i), p)
@@ -145,41 +155,61 @@ def make():
     look()
 
 
-def walk(kind):
+def walk(kind, pinned=None):
+    """Paths of a kind, below pin/ (True), not there (False), or all; what is kept there is never edited."""
     out = []
     for d, dirs, files in sorted(os.walk(ORIGIN)):
         for n in sorted(dirs if kind == "d" else files):
             p = os.path.join(d, n)
+            if pinned is not None and (pinned != p.startswith(PIN_IN) or p in (PIN, PIN_IN) or p.startswith(PIN + "/keep")):
+                continue
             st = os.lstat(p)
             if kind == "d" or (stat.S_ISREG(st.st_mode) and (kind == "f" or (kind == "link") == (st.st_nlink > 1))):
                 out.append(p)
     return out
 
 
+def edit_pinned():
+    """What comes to be in a pinned directory, or takes a pinned object's place, is pinned."""
+    what = rnd.choice(["replace", "replace", "rewrite", "new", "move", "link"])
+    there, new = walk("plain", True), os.path.join(PIN_IN, "p%d" % next_key)
+    small = [p for p in walk("plain", False) if os.path.getsize(p) <= 65536]
+    if what == "replace":
+        put(rnd.choice(there), size_small())
+    elif what == "rewrite":
+        rewrite(rnd.choice([p for p in there if os.path.getsize(p)]))
+    elif what == "new":
+        put(new, size_small())
+    elif what == "move":
+        step(os.rename, rnd.choice(small), new)
+    elif what == "link":
+        step(os.link, rnd.choice(small), new)
+
+
 def edit():
     what = rnd.choice(["replace"] * 5 + ["rewrite"] * 3 + ["linked"] * 4 + ["relink", "unlink", "new", "new", "remove",
                                                                            "rename", "dir", "rmdir", "symlink"])
-    small = [p for p in walk("plain") if os.path.getsize(p) <= 65536]
+    small = [p for p in walk("plain", False) if os.path.getsize(p) <= 65536]
     if what == "replace":
-        p = rnd.choice(walk("plain"))
+        p = rnd.choice(walk("plain", False))
         put(p, os.path.getsize(p) if rnd.random() < 0.5 and os.path.getsize(p) else size_small())
     elif what == "rewrite":
-        rewrite(rnd.choice([p for p in walk("f") if os.path.getsize(p)]))
-    elif what == "linked" and walk("link"):
-        rewrite(rnd.choice(walk("link")))
+        rewrite(rnd.choice([p for p in walk("f", False) if os.path.getsize(p)]))
+    elif what == "linked" and walk("link", False):
+        rewrite(rnd.choice(walk("link", False)))
     elif what == "relink":
-        step(os.link, rnd.choice(small), os.path.join(rnd.choice(walk("d")), "n%d" % next_key))
-    elif what == "unlink" and walk("link"):
-        step(os.unlink, rnd.choice(walk("link")))
+        step(os.link, rnd.choice(small), os.path.join(rnd.choice(walk("d", False)), "n%d" % next_key))
+    elif what == "unlink" and walk("link", False):
+        step(os.unlink, rnd.choice(walk("link", False)))
     elif what == "new":
-        put(os.path.join(rnd.choice(walk("d")), "n%d" % next_key), size_small())
+        put(os.path.join(rnd.choice(walk("d", False)), "n%d" % next_key), size_small())
     elif what == "remove" and len(small) > 40:
         step(os.unlink, rnd.choice(small))
     elif what == "rename":
-        step(os.rename, rnd.choice(small), os.path.join(rnd.choice(walk("d")), "m%d.%d" % (ROUND, rnd.randrange(1000000))))
+        step(os.rename, rnd.choice(small), os.path.join(rnd.choice(walk("d", False)), "m%d.%d" % (ROUND, rnd.randrange(1000000))))
     elif what == "dir":
-        d = rnd.choice(walk("d"))
-        if os.path.basename(d) != "big":
+        d = rnd.choice(walk("d", False))
+        if os.path.basename(d) not in ("big", "turn"):
             step(os.rename, d, os.path.join(os.path.dirname(d), "d%d.%d" % (ROUND, rnd.randrange(1000000))))
     elif what == "rmdir":
         d = os.path.join(ORIGIN, "x%d" % ROUND)
@@ -216,12 +246,12 @@ def shape(top):
     return out
 
 
-def mark():
+def mark(which, text):
     dev, at = MARKS.split(":")
     buf = mmap.mmap(-1, 4096)
-    buf.write(b"%d\n" % len(seen))
+    buf.write(b"%s\n" % text.encode())
     fd = os.open(dev, os.O_WRONLY | os.O_DIRECT)
-    os.pwritev(fd, [buf], int(at))
+    os.pwritev(fd, [buf], int(at) + which * 4096)
     os.close(fd)
 
 
@@ -235,7 +265,7 @@ def until_equal():
             pass
         if time.monotonic() > end:
             sys.exit("the mount does not become what the origin is: %s" % sorted(set(shape(ORIGIN)) ^ set(shape(MOUNT)))[:4])
-    mark()
+    mark(EQUAL, str(len(seen)))
 
 
 def read_some():
@@ -259,17 +289,184 @@ def read_some():
             pass
 
 
+# ---- the daemon's side
+
+def status():
+    with socket.socket(socket.AF_UNIX) as k:
+        k.connect(CTL)
+        k.sendall(b'{"verb":"status"}\n')
+        return json.loads(k.makefile().readlines()[-1])["mounts"][0]
+
+
+def augur(*args):
+    """Status 2: some were not changed."""
+    r = subprocess.run(["augur", "--ctl", CTL, "--json", *args], stdout=subprocess.PIPE, text=True, check=False)
+    if r.returncode not in (0, 2):
+        sys.exit("augur %s ends with %d" % (args[0], r.returncode))
+    return json.loads(r.stdout.splitlines()[-1])
+
+
+def until(what, fn, seconds=60, more=lambda: ""):
+    end = time.monotonic() + seconds
+    while not fn():
+        if time.monotonic() > end:
+            sys.exit("not within %d s: %s %s" % (seconds, what, more()))
+        time.sleep(0.05)
+
+
+def settled():
+    """The kernel knows of nothing that is here and not claimed."""
+    ids = [e for e in os.listdir("/sys/kernel/debug/augurfs") if e.isdigit()]
+    path = "/sys/kernel/debug/augurfs/%s/inodes" % ids[0]
+    until("claims are written", lambda: len(open(path).readlines()) == 1, 60, lambda: open(path).read())
+
+
+def below(path):
+    return [os.path.join(d, n) for d, _, files in os.walk(os.path.join(MOUNT, path)) for n in sorted(files)]
+
+
+def read_whole(paths):
+    for p in paths:
+        try:
+            with open(p, "rb", buffering=0) as f:
+                while f.read(1 << 18):
+                    pass
+        except OSError:
+            pass
+
+
+# ---- pins
+
+def note(kind, path):
+    """The number makes no two lines equal."""
+    line = "%s %s %d\n" % (kind, handle(path), len(seen))
+    seen.add(line)
+    states.write(line)
+    states.flush()
+
+
+def pin(name):
+    below(name)         # a name that was never looked up here is not known
+    augur("pin", os.path.join(MOUNT, name))
+    note("P", os.path.join(ORIGIN, name))
+    mark(PINS, str(len(seen)))
+
+
+def unpin(name):
+    note("N", os.path.join(ORIGIN, name))
+    mark(PINS, str(len(seen)))
+    augur("unpin", os.path.join(MOUNT, name))
+
+
+def keep():
+    """Never edited, pinned, read as a whole and claimed, and all of that durable: from here on so in each state of the disk."""
+    paths = [p for p in below("pin") if os.path.basename(p).startswith("keep")]
+    read_whole(paths)
+    settled()
+    os.sync()
+    for p in paths:
+        note("K", os.path.join(ORIGIN, os.path.relpath(p, MOUNT)))
+    mark(PINS, str(len(seen)))
+
+
+# ---- eviction
+
+def evicted():
+    return status()["cache"]["evicted_bytes"]
+
+
+def asked():
+    """By name, the oldest, all; under readers."""
+    paths = [p for p in below("") if not os.path.islink(p) and os.path.getsize(p)]
+    readers = [threading.Thread(target=read_whole, args=(rnd.sample(paths, 12),)) for _ in range(2)]
+    for t in readers:
+        t.start()
+    augur("evict", *rnd.sample(paths, 20))
+    augur("evict", "--bytes", "%dK" % rnd.randrange(200, 2000))
+    res = augur("evict", "--all")
+    for t in readers:
+        t.join()
+    if ROUND > 1 and not res["refused"].get("pinned"):
+        sys.exit("nothing pinned was to be evicted: %s" % res)
+
+
+def by_watermarks():
+    """As much as is free now is too little, while somebody reads."""
+    c, before = status(), evicted()
+    where = "/sys/fs/augurfs/%d/evict" % c["id"]
+    free = c["cache"]["free_bytes"] * 100 // c["cache"]["total_bytes"]
+    old = {n: open(os.path.join(where, n)).read() for n in ("run", "cull")}
+
+    def knob(n, v):
+        with open(os.path.join(where, n), "w") as f:
+            f.write(str(v))
+    knob("run", min(99, free + 8))
+    knob("cull", min(98, free + 4))
+    until("the watermark is met, or nothing more can go", lambda: read_whole(rnd.sample(below(""), 4)) or evicted() > before)
+    knob("cull", old["cull"].strip())
+    knob("run", old["run"].strip())
+
+
+def by_need():
+    """Less room than what is read takes."""
+    before = evicted()
+    ballast = os.path.join(CACHE, "ballast")
+    fd = os.open(ballast, os.O_WRONLY | os.O_CREAT)
+    st = os.statvfs(CACHE)
+    os.posix_fallocate(fd, 0, st.f_bavail * st.f_frsize - rnd.randrange(1 << 20, 5 << 19))
+    os.close(fd)
+    for _ in range(2):
+        read_whole(below("big"))
+        read_whole(rnd.sample(below(""), 20))
+    until("room is made", lambda: read_whole(below("big")) or evicted() > before)
+    os.unlink(ballast)
+
+
+def evict():
+    read_whole(rnd.sample(below(""), 40) + below("big")[:2])
+    settled()
+    mark(PHASE, "evict")
+    before = evicted()
+    (asked, by_watermarks, by_need)[ROUND % 3]()
+    print("round %d: %d bytes evicted" % (ROUND, evicted() - before), flush=True)
+    if evicted() == before:
+        sys.exit("nothing was evicted")
+
+
+def change():
+    for _ in range(rnd.randrange(1, 4)):
+        (edit_pinned if rnd.random() < 0.3 else edit)()
+
+
+def one_round():
+    for _ in range(rnd.randrange(3, 6)):
+        mark(PHASE, "fill")
+        read_some()
+        if rnd.random() < 0.5:
+            settled()
+        mark(PHASE, "switch")
+        change()
+        read_some()
+        if rnd.random() < 0.5:
+            until_equal()
+    until_equal()
+    mark(PHASE, "other")
+    if ROUND == 1:
+        pin("pin")
+        keep()
+    pin("turn") if ROUND % 2 else unpin("turn")
+    evict()
+    mark(PHASE, "fill")
+    read_some()
+    settled()
+    mark(PHASE, "other")
+    until_equal()
+
+
 if WHAT == "make":
     make()
 elif WHAT == "round":
-    for _ in range(rnd.randrange(3, 6)):
-        read_some()
-        for _ in range(rnd.randrange(1, 4)):
-            edit()
-        if rnd.random() < 0.5:
-            until_equal()
-    read_some()
-    until_equal()
+    one_round()
 elif WHAT == "over":
     until_equal()
 with open(KEYS, "w") as out:
