@@ -369,7 +369,7 @@ bool space_stream_room(const struct vol *v, u64 len)
 	return !v->space.stream_bytes || v->space.stream_bytes + len <= v->space.reserve;
 }
 
-/* Nobody asks the kernel any more: what is here stays, and may be claimed. */
+/* Nobody asks the kernel any more, or there is room for it: what is here stays, and may be claimed. */
 static void streams_end(struct vol *v)
 {
 	struct list *p, *t;
@@ -468,6 +468,8 @@ static void stream_drop(struct vol *v, struct stream *st)
 	err = upcall_evict(v->m, st->o->oid, &st->fh, st->off, st->len, false, &why);
 	if (!err) {
 		stream_punch(v, st);
+	} else if (err == -ESTALE || err == -ENOENT) {
+		stream_free(v, st);	/* its inode is gone, and the room with it */
 	} else if (why == AUGUR_BUSY_CLAIMED && !(st->o->flags & COBJ_EVICTING)) {
 		/* Closed and forgotten by the kernel: all of it may go. */
 		st->born_ns = io_now(v->io);
@@ -504,6 +506,11 @@ static enum space_state judge(const struct vol *v)
 	return s->culling ? SPACE_CULLING : SPACE_OK;
 }
 
+static bool has_room(const struct space *s)
+{
+	return s->free > 2 * s->reserve && s->percent > s->stop;
+}
+
 static void space_tick(struct vol *v)
 {
 	struct space *s = &v->space;
@@ -514,6 +521,8 @@ static void space_tick(struct vol *v)
 		return;
 	}
 	space_look(v);
+	if (!somebody_waits(v) && has_room(s))
+		streams_end(v);		/* somebody who never stops reading would keep them for ever */
 	if (somebody_waits(v) && s->exhausted_ns)
 		reserve_set(v, false);
 	if (s->culling || somebody_waits(v))
@@ -525,7 +534,7 @@ static void space_tick(struct vol *v)
 	/* Streaming begins: those who wait are filled by it. */
 	if (s->state == SPACE_STREAMING && before != SPACE_STREAMING)
 		wake_all(v);
-	if (s->state <= SPACE_CULLING && s->free > 2 * s->reserve && s->percent > s->stop)
+	if (s->state <= SPACE_CULLING && has_room(s))
 		reserve_set(v, true);
 	space_arm(v, somebody_waits(v) || s->stream_bytes ? HURRY_NS : TICK_NS);
 }

@@ -22,6 +22,7 @@ static struct fake {
 	unsigned int	begins, ends, end_ranges, invals[8], switches, removes, leases, settles, complete_ends;
 	unsigned int	asks, evicts, pins;
 	u32		evict_busy;		/* AUGUR_BUSY_*: refused */
+	int		evict_err;		/* refused for good */
 	bool		ask_only;		/* refused when it is meant */
 	void		(*evicted)(void);	/* called before the answer 0 */
 	bool		refuse_grants;
@@ -61,6 +62,8 @@ void upcall_fill_end(struct upcall_mount *m, u64 grant, const struct upcall_rang
 int upcall_evict(struct upcall_mount *m, const u8 *oid, const struct fh *fh, u64 off, u64 len, bool ask, u32 *why)
 {
 	*why = fake.ask_only && ask ? 0 : fake.evict_busy;
+	if (fake.evict_err)
+		return fake.evict_err;
 	if (ask)
 		fake.asks++;
 	if (*why)

@@ -601,6 +601,36 @@ static void bytes_go_again(void **state)
 	assert_true(same_bytes(at("origin/d0/f5"), at("cache/root/d0/f5")));
 }
 
+/* Its bytes come and are not to stay, and the kernel does not let them go. */
+static void streamed(const char *rel)
+{
+	evict(rel);
+	fake.evict_busy = AUGUR_BUSY_READING;
+	v->space.state = SPACE_STREAMING;
+	assert_int_equal(fetch(rel, 0, 1), 0);
+	assert_true(v->space.stream_bytes > 0);
+}
+
+/* What was streamed goes when its inode is gone, and is kept when there is room; who reads on and on is no matter. */
+static void streams_end_with_their_cause(void **state)
+{
+	u64 reserve = v->space.reserve;
+
+	v->space.reserve = UINT64_MAX / 4;	/* no disk has room for so much */
+	streamed("d0/f5");
+	fake.evict_err = -ESTALE;
+	fake.evict_busy = 0;
+	assert_true(until(10000, !v->space.stream_bytes));
+	fake.evict_err = 0;
+
+	streamed("d0/f5");
+	v->space.reserve = reserve;
+	assert_true(until(10000, !v->space.stream_bytes && v->space.state == SPACE_OK));
+	fake.evict_busy = 0;
+	settle_all();
+	assert_true(same_bytes(at("origin/d0/f5"), at("cache/root/d0/f5")));
+}
+
 static void leases_are_had(void **state)
 {
 	assert_true(until(10000, fake.leases >= 64));
@@ -1113,6 +1143,7 @@ int main(void)
 		cmocka_unit_test(another_version_by_another_name), cmocka_unit_test(bytes_arrive), cmocka_unit_test(small_files_come_along),
 		cmocka_unit_test(a_reader_of_everything), cmocka_unit_test(a_large_file_in_order),
 		cmocka_unit_test(a_large_file_in_no_order), cmocka_unit_test(claims_settle), cmocka_unit_test(bytes_go_again),
+		cmocka_unit_test(streams_end_with_their_cause),
 		cmocka_unit_test(leases_are_had),
 		cmocka_unit_test(changes_are_told), cmocka_unit_test(a_name_is_not_its_directory),
 		cmocka_unit_test(names_go_and_change),
