@@ -168,7 +168,7 @@ $(BUILD)/asan/unit/%: $(BUILD)/asan/tests/unit/%.o $(BUILD)/asan/libaugurd.a
 SIM_SRC := $(wildcard tests/sim/*.c)
 SIM_LIB := $(filter-out daemon/upcall/% daemon/main.c daemon/role_agent.c,$(DAEMON_SRC)) $(COMMON_SRC)
 SIM_WRAP := close name_to_handle_at open_by_handle_at statx fstatfs clock_getres getrandom time read pread pwrite fdatasync syncfs \
-	ftruncate mkdirat symlinkat linkat fsetxattr setxattr lsetxattr utimensat futimens fgetxattr openat
+	ftruncate mkdirat symlinkat linkat fsetxattr setxattr lsetxattr utimensat futimens fgetxattr open openat
 comma := ,
 SIM_LD = $(SIM_WRAP:%=-Wl$(comma)--wrap=%)
 sim: $(BUILD)/sim/sim $(BUILD)/sim-asan/sim ## the simulator, plain and under sanitizers

@@ -39,6 +39,7 @@ static void proxy_down(int i)
 	struct proxy *p = px[i].p;
 
 	note("proxy %d down", i);
+	hits[HIT_PROXY] += !sim_quiet;
 	net_down(n);
 	running = n;
 	proxy_stop(p);
@@ -66,7 +67,7 @@ static void proxy_up(int i)
 	if (!err)
 		return;
 	/* An origin that fails keeps a proxy from starting, as long as it does. */
-	if (disks[i].until + SEC < sim_now)
+	if (disk_trouble_until(i) + SEC < sim_now)
 		violated("proxy %d does not start: error %d", i, err);
 	proxy_down(i);
 	px[i].up_at = sim_now + SEC;
@@ -88,7 +89,7 @@ static void proxies_begin(bool rescan)
 			.exports = { { "vol", export } }, .nexports = 1, .watch = rescan ? "rescan" : NULL, .rescan_s = 2,
 		};
 		if (i == 1)
-			c->store = xasprintf("%s/cache/store.db", top_dir);
+			c->store = xasprintf("%s/store/store.db", top_dir);
 		else
 			c->join = "10.0.0.1:7433";
 		proxy_up(i);
@@ -123,7 +124,7 @@ static void agent_up(void)
 	if (!err)
 		return;
 	/* A disk that fails may refuse the whole cache, as long as it does. */
-	if (disks[AGENT].until + SEC < sim_now)
+	if (disk_trouble_until(AGENT) + SEC < sim_now)
 		violated("the agent does not attach its cache: error %d", err);
 	note("attach failed: %d", err);
 	vol = NULL;
@@ -180,7 +181,7 @@ void cluster_poll(void)
 {
 	for (int i = 1; i <= PROXIES; i++) {
 		/* An origin that fails may keep it from serving: it ends, and is started again. */
-		if (px[i].p && px[i].p->failed && disks[i].until + SEC < sim_now)
+		if (px[i].p && px[i].p->failed && disk_trouble_until(i) + SEC < sim_now)
 			violated("proxy %d gives up", i);
 		px[i].bounce |= px[i].p && px[i].p->failed;
 		if (px[i].bounce && px[i].p) {
@@ -193,6 +194,7 @@ void cluster_poll(void)
 	}
 	if (agent_wanted_new && vol) {
 		agent_wanted_new = false;
+		hits[HIT_AGENT]++;
 		agent_down();
 		agent_up();
 	}
@@ -226,6 +228,10 @@ void cluster_check_rest(void)
 		violated("at rest %zu directories are still being worked on", vol->dirs.live);
 	if (vol->ahead_bytes || vol->walk_fly)
 		violated("at rest %lu bytes and %u listings are still under way", vol->ahead_bytes, vol->walk_fly);
+	if (!list_empty(&vol->space.files) || !list_empty(&vol->space.others) || vol->space.stream_bytes || vol->space.running)
+		violated("at rest somebody waits for room, or bytes are still streamed");
+	if (vol->space.state != SPACE_OK)
+		violated("at rest, with all room there is, the cache is %s", space_state(vol));
 	if (looks_pending(vol))
 		violated("at rest directories are still being looked at");
 	if (vol->failing)

@@ -8,14 +8,14 @@
 
 #define FAULTS_MAX	16
 
-enum fault_kind { F_RESET, F_CUT, F_CUT_ANSWER, F_REFUSE, F_PROXY, F_AGENT, F_CACHE_DISK, F_ORIGIN_DISK, F_KINDS };
+enum fault_kind { F_RESET, F_CUT, F_CUT_ANSWER, F_REFUSE, F_PROXY, F_AGENT, F_CACHE_DISK, F_FILL, F_ORIGIN_DISK };
 
 struct fault { struct event ev; enum fault_kind kind; };
 
-unsigned int faults_hit;
-
 static struct fault plan[FAULTS_MAX];
 static unsigned int nplan;
+static struct event squeeze_ev;
+static u64 squeeze_until;
 
 static void break_disk(int node, bool cache)
 {
@@ -24,7 +24,29 @@ static void break_disk(int node, bool cache)
 	disks[node].fault = kinds[below(cache ? 4 : 3)];
 	disks[node].permille = disks[node].fault == DISK_FULL ? 1000 : between(20, 400);
 	disks[node].until = sim_now + between(50 * MSEC, 4 * SEC);
+	disk_trouble(node, disks[node].until);
 	note("disk of n%d: fault %d", node, disks[node].fault);
+}
+
+/* Whatever the agent makes room for, somebody else takes. */
+static void squeeze(struct event *e)
+{
+	if (sim_now >= squeeze_until) {
+		disk_release();
+		kernel_hold(false);
+		return;
+	}
+	disk_squeeze(below(chance(700) ? 128 << 10 : 2 << 20));
+	event_at(&squeeze_ev, min(squeeze_until, sim_now + between(30 * MSEC, 800 * MSEC)), squeeze);
+}
+
+static void fill_disk(void)
+{
+	squeeze_until = sim_now + between(200 * MSEC, 8 * SEC);
+	disk_trouble(AGENT, squeeze_until);
+	kernel_hold(chance(500));
+	event_cancel(&squeeze_ev);
+	squeeze(&squeeze_ev);
 }
 
 static void strike(struct event *e)
@@ -32,7 +54,6 @@ static void strike(struct event *e)
 	struct fault *f = container_of(e, struct fault, ev);
 	int proxy = between(1, PROXIES);
 
-	faults_hit++;
 	note("fault %d", f->kind);
 	switch (f->kind) {
 	case F_RESET:
@@ -55,6 +76,9 @@ static void strike(struct event *e)
 	case F_AGENT:
 		agent_bounce();
 		break;
+	case F_FILL:
+		fill_disk();
+		break;
 	case F_CACHE_DISK:
 		break_disk(AGENT, true);
 		break;
@@ -67,7 +91,7 @@ void faults_plan(u64 from, u64 to)
 {
 	static const enum fault_kind kinds[] = {
 		F_RESET, F_RESET, F_RESET, F_CUT, F_CUT, F_CUT_ANSWER, F_REFUSE, F_PROXY, F_PROXY, F_AGENT, F_CACHE_DISK,
-		F_CACHE_DISK, F_CACHE_DISK, F_CACHE_DISK, F_ORIGIN_DISK, F_ORIGIN_DISK,
+		F_CACHE_DISK, F_CACHE_DISK, F_FILL, F_FILL, F_ORIGIN_DISK, F_ORIGIN_DISK,
 	};
 
 	nplan = below(FAULTS_MAX + 1);
@@ -89,6 +113,9 @@ void faults_end(void)
 {
 	for (unsigned int i = 0; i < nplan; i++)
 		event_cancel(&plan[i].ev);
+	event_cancel(&squeeze_ev);
+	disk_release();
+	kernel_hold(false);
 	memset(disks, 0, sizeof(disks));
 	net_heal();
 }

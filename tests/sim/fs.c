@@ -10,7 +10,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/fanotify.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <time.h>
 
@@ -19,13 +22,15 @@
 #define INOS	(1 << 16)
 
 struct disk disks[NODES];
-u64 fs_faults;
 
+static u64 trouble[NODES];
+static const char *cache_mount;
 static u32 gens[2][INOS];	/* by filesystem: origin, cache */
 static u64 ctimes[INOS];
 
-void fs_begin(void)
+void fs_begin(const char *cache)
 {
+	cache_mount = cache;
 	memset(gens, 0, sizeof(gens));
 	memset(ctimes, 0, sizeof(ctimes));
 }
@@ -49,37 +54,107 @@ u64 disk_delay(int node)
 {
 	const struct disk *d = &disks[node];
 
-	if (d->fault == DISK_SLOW && d->until > sim_now && chance(d->permille))
+	if (d->fault == DISK_SLOW && d->until > sim_now && chance(d->permille)) {
+		hits[HIT_SLOW]++;
 		return between(10 * MSEC, 900 * MSEC);
+	}
 	return between(5000, 150000);
 }
 
-static enum disk_fault faulty(void)
+/* Does one of the disk, of this kind, hit the job that runs now? */
+static bool hit(enum disk_fault kind, enum hit h)
 {
 	const struct disk *d = running ? &disks[running->id] : NULL;
 
-	if (!d || d->until <= sim_now || !d->fault || d->fault == DISK_SLOW || !chance(d->permille))
-		return DISK_OK;
-	fs_faults++;
-	return d->fault;
+	if (!d || d->until <= sim_now || d->fault != kind || !chance(d->permille))
+		return false;
+	hits[h]++;
+	return true;
+}
+
+static int read_error(void)
+{
+	return hit(DISK_EIO, HIT_EIO) ? EIO : 0;
 }
 
 /* An operation that takes room. */
 static int room_error(void)
 {
-	switch (faulty()) {
-	case DISK_FULL:
-		return ENOSPC;
-	case DISK_EIO:
-		return EIO;
-	default:
-		return 0;
-	}
+	return hit(DISK_FULL, HIT_ENOSPC) ? ENOSPC : read_error();
 }
 
-static int read_error(void)
+/* Of a read or write of data: less than was asked for. */
+static size_t some_of(size_t len)
 {
-	return faulty() == DISK_EIO ? EIO : 0;
+	return len > 1 && hit(DISK_SHORT, HIT_SHORT) ? between(1, len - 1) : len;
+}
+
+/* ---- room ---- */
+
+static void resize(u64 bytes)
+{
+	char opts[32];
+
+	snprintf(opts, sizeof(opts), "size=%lu", bytes);
+	if (mount("sim", cache_mount, "tmpfs", MS_REMOUNT, opts))
+		violated("the cache's disk does not take the size %lu: %s", bytes, strerror(errno));
+}
+
+void disk_squeeze(u64 room)
+{
+	struct statvfs sv;
+	u64 used;
+
+	if (statvfs(cache_mount, &sv))
+		violated("the cache's disk: %s", strerror(errno));
+	used = (u64)(sv.f_blocks - sv.f_bfree) * sv.f_frsize;
+	hits[HIT_SQUEEZE]++;
+	note("the cache's disk: %lu bytes, %lu of them free", used + room, room);
+	resize(max(used + room, (u64)sv.f_frsize));
+}
+
+void disk_release(void)
+{
+	resize(SIM_DISK);
+}
+
+void disk_trouble(int node, u64 until)
+{
+	trouble[node] = max(trouble[node], until);
+}
+
+u64 disk_trouble_until(int node)
+{
+	return trouble[node];
+}
+
+/* The watermarks of the mount: percent free. */
+int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...)
+{
+	static const struct { const char *name, *value; } knobs[] = { { "run", "30" }, { "cull", "20" }, { "stop", "10" } };
+	const char *name = strncmp(path, "/sys/fs/augurfs/", 16) ? NULL : strrchr(path, '/') + 1;
+	mode_t mode = 0;
+	va_list ap;
+	int fd;
+
+	if (flags & O_CREAT) {
+		va_start(ap, flags);
+		mode = va_arg(ap, mode_t);
+		va_end(ap);
+	}
+	if (!name)
+		return __real_open(path, flags, mode);
+	for (size_t i = 0; i < ARRAY_SIZE(knobs); i++) {
+		if (strcmp(name, knobs[i].name))
+			continue;
+		fd = memfd_create(name, MFD_CLOEXEC);
+		if (fd < 0 || dprintf(fd, "%s", knobs[i].value) < 0 || lseek(fd, 0, SEEK_SET))
+			violated("a knob: %s", strerror(errno));
+		return fd;
+	}
+	errno = ENOENT;
+	return -1;
 }
 
 #define FAIL_IF(e) do { int e_ = (e); if (e_) { errno = e_; return -1; } } while (0)
@@ -235,19 +310,15 @@ ssize_t __wrap_read(int fd, void *buf, size_t len)
 ssize_t __real_pread(int fd, void *buf, size_t len, off_t off);
 ssize_t __wrap_pread(int fd, void *buf, size_t len, off_t off)
 {
-	enum disk_fault f = faulty();
-
-	FAIL_IF(f == DISK_EIO ? EIO : 0);
-	return __real_pread(fd, buf, f == DISK_SHORT && len > 1 ? between(1, len - 1) : len, off);
+	FAIL_IF(read_error());
+	return __real_pread(fd, buf, some_of(len), off);
 }
 
 ssize_t __real_pwrite(int fd, const void *buf, size_t len, off_t off);
 ssize_t __wrap_pwrite(int fd, const void *buf, size_t len, off_t off)
 {
-	enum disk_fault f = faulty();
-
-	FAIL_IF(f == DISK_EIO ? EIO : f == DISK_FULL ? ENOSPC : 0);
-	return __real_pwrite(fd, buf, f == DISK_SHORT && len > 1 ? between(1, len - 1) : len, off);
+	FAIL_IF(room_error());
+	return __real_pwrite(fd, buf, some_of(len), off);
 }
 
 #define WRAP(ret, name, error, params, args)			\

@@ -38,14 +38,14 @@ struct kreq {
 struct kgrant { struct list link; u64 id; struct kino *k; int n; struct upcall_range r[UPCALL_RANGES_MAX]; };
 
 struct upcall_mount kmount;
-u64 kernel_requests, kernel_evictions;
+u64 kernel_requests;
 extern struct agent sim_agent;
 
 static struct kino *inos[INOS];
 static struct list reqs, grants;
 static u64 last_req, last_grant;
 static int top_fd, root_fd;
-static bool daemon_here;
+static bool daemon_here, loss_eio, held;	/* loss_eio: on_loss=eio */
 static u16 groups[META_SLOTS + 1];
 static struct augur_lease leases[GROUPS];
 
@@ -61,6 +61,7 @@ void kernel_begin(const char *cache)
 	list_init(&reqs);
 	list_init(&grants);
 	memset(groups, 0xff, sizeof(groups));
+	loss_eio = chance(300);
 	top_fd = open(cache, O_RDONLY | O_DIRECTORY);
 	root_fd = open(root, O_RDONLY | O_DIRECTORY);
 	kmount = (struct upcall_mount){ .id = 7, .session = 1, .timeout_ms = TIMEOUT_MS, .lease_ms = LEASE_MS };
@@ -263,6 +264,20 @@ static void tell(struct kreq *r, int status, u32 flags)
 	event_at(&r->wake, sim_now + between(2000, 60000), wake);
 }
 
+/* on_loss=eio, and there is no daemon: nobody waits for the next one. */
+static void give_up(struct kreq *r)
+{
+	note("req %lu: no daemon", r->id);
+	hits[HIT_NO_DAEMON]++;
+	r->answered = true;
+	event_cancel(&r->send);
+	event_cancel(&r->expire);
+	if (r->fn)
+		tell(r, -EIO, 0);
+	else
+		kreq_free(r);
+}
+
 static void lost(struct event *e)
 {
 	struct kreq *r = container_of(e, struct kreq, expire);
@@ -281,6 +296,7 @@ static void expired(struct event *e)
 	struct kreq *r = container_of(e, struct kreq, expire);
 
 	note("req %lu %s", r->id, r->killed ? "is killed" : "timed out");
+	hits[r->killed ? HIT_KILL : HIT_TIMEOUT]++;
 	tell(r, r->killed ? -EINTR : -EIO, 0);
 	event_at(&r->expire, sim_now + LOST_NS, lost);
 	if (!daemon_here || !r->sent)
@@ -327,6 +343,10 @@ void kernel_ask(u32 op, struct kino *k, const char *name, u64 off, u64 len, kdon
 	r->fn = fn;
 	r->arg = arg;
 	list_add_tail(&reqs, &r->link);
+	if (loss_eio && !daemon_here) {
+		give_up(r);
+		return;
+	}
 	if (op == AUGUR_OP_FETCH)
 		lend(k, off, len, 1);
 	event_at(&r->send, sim_now + between(2000, 50000), deliver);
@@ -549,15 +569,20 @@ int upcall_remove(struct upcall_mount *m, const struct fh *parent, const char *n
 
 /* ---- eviction ---- */
 
+void kernel_hold(bool all)
+{
+	held = all;
+}
+
 static u32 busy(const struct kino *k, u64 off, u64 len)
 {
 	u64 first, count;
 
-	if (!len && k->opens)
+	if (!len && (k->opens || held))
 		return AUGUR_BUSY_OPEN;
 	if (len && k->complete)
 		return AUGUR_BUSY_CLAIMED;
-	for (struct list *p = reqs.next; p != &reqs; p = p->next)
+	for (struct list *p = reqs.next; !len && p != &reqs; p = p->next)
 		if (container_of(p, struct kreq, link)->k == k)
 			return AUGUR_BUSY_FILLING;
 	augur_chunk_range(off, len ? len : k->size, k->size, k->shift, &first, &count);
@@ -578,6 +603,8 @@ int upcall_evict(struct upcall_mount *m, const u8 *oid, const struct fh *fh, u64
 	if (!k || k->dir || memcmp(k->oid, oid, AUGUR_OID_LEN))
 		return -ESTALE;
 	*why = busy(k, off, len);
+	if (!*why && len && !ask && !sim_quiet && chance(50))
+		*why = AUGUR_BUSY_READING;
 	if (*why)
 		return -EBUSY;
 	if (ask)
@@ -587,7 +614,7 @@ int upcall_evict(struct upcall_mount *m, const u8 *oid, const struct fh *fh, u64
 	augur_map_clear_range(k->map, first, count);
 	k->complete = false;
 	k->settled = false;
-	kernel_evictions++;
+	hits[len ? HIT_STREAM : HIT_EVICT]++;
 	return 0;
 }
 
@@ -648,9 +675,20 @@ int upcall_register(struct upcall *u, u64 id, bool events, void *user, struct up
 
 void upcall_unregister(struct upcall_mount *m)
 {
+	struct list *p, *t;
+
 	daemon_here = false;
 	while (!list_empty(&grants))
 		grant_free(list_first(&grants, struct kgrant, link));
+	list_for_each_safe(p, t, &reqs) {
+		struct kreq *r = container_of(p, struct kreq, link);
+
+		if (!loss_eio || r->answered)
+			continue;
+		if (r->op == AUGUR_OP_FETCH)
+			lend(r->k, r->off, r->len, -1);
+		give_up(r);
+	}
 }
 
 void upcall_flush(struct upcall_mount *m)

@@ -4,8 +4,8 @@
  *
  *	sim --seed N | --seeds A-B [--trace] [--bug NAME] [--jobs N] [--until-found] [--again N] [--json]
  *
- * Prints one line for each seed that failed, with how to see it again, and one at last: the sums,
- * or with --json an object.  Exits 1 if one failed, 2 if no run came about.  --again runs the first
+ * Prints one line for each seed that failed, with how to see it again, and two at last: what was met,
+ * and the sums; or with --json an object.  Exits 1 if one failed, 2 if no run came about.  --again runs the first
  * N seeds once more and wants the same traces; --json does that with 100 of them.  --bug puts a
  * mistake in and ends with the first seed that finds it, so there 1 is the good end.
  */
@@ -32,7 +32,7 @@
 #define JSON_AGAIN	100
 
 struct opts { u64 from, to, again; bool trace, until_found, json; const char *bug; unsigned int jobs; };
-struct result { u64 seed, hash, events, requests, reads, failed, faults; };
+struct result { u64 seed, hash, events, requests, reads, failed, hits[HITS]; };
 
 static char top[] = "/tmp/augur-sim.XXXXXX";
 
@@ -108,18 +108,20 @@ static void make_private(void)
 	close(cwd);
 }
 
-/* A small filesystem for the origin and one for the cache, which go with the process. */
+/* Each is a small filesystem, which goes with the process. */
+static const char *const dirs[] = { "origin", "cache", "store" };
+
 static void own_filesystems(void)
 {
-	static const char *const dirs[] = { "origin", "cache" };
-	char path[128];
+	char path[128], opts[32];
 
 	if (unshare(CLONE_NEWNS))
 		cannot("make a namespace of mounts");
 	make_private();
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
 		snprintf(path, sizeof(path), "%s/%s", top, dirs[i]);
-		if (mount("sim", path, "tmpfs", 0, "size=256m"))
+		snprintf(opts, sizeof(opts), "size=%lu", SIM_DISK);
+		if (mount("sim", path, "tmpfs", 0, opts))
 			cannot("mount a tmpfs");
 	}
 	snprintf(path, sizeof(path), "%s/cache/c", top);
@@ -139,12 +141,14 @@ static unsigned int count_fds(void)
 
 static void life(void)
 {
+	static char cache[128];
 	u64 load = between(6, 16) * SEC;
 	char path[128];
 
 	rescan = chance(200);
 	net_begin();
-	fs_begin();
+	snprintf(cache, sizeof(cache), "%s/cache", top);
+	fs_begin(cache);
 	snprintf(path, sizeof(path), "%s/origin", top);
 	origin_build(path);
 	sim_now += SEC;
@@ -185,8 +189,8 @@ static void run_seed(const struct opts *o, u64 seed, struct result *res)
 	cluster_end();
 	if (count_fds() != fds)
 		violated("%u descriptors were open at the start, %u are at the end", fds, count_fds());
-	*res = (struct result){ seed, world_hash(), world_events(), kernel_requests, reads_done, reads_failed,
-				faults_hit + fs_faults + nets_hit };
+	*res = (struct result){ seed, world_hash(), world_events(), kernel_requests, reads_done, reads_failed, { 0 } };
+	memcpy(res->hits, hits, sizeof(hits));
 }
 
 /* ---- processes ---- */
@@ -258,7 +262,7 @@ static void say_failed(const struct opts *o, const struct slot *s, const char *h
 	json_array_append_new(failures, json_pack("{s:I, s:s, s:s}", "seed", (json_int_t)s->seed, "how", how, "why", why));
 }
 
-struct totals { u64 runs, wrong, lost, failed, unlike, events, requests, reads, read_errors, faults, hash; bool cannot; };
+struct totals { u64 runs, wrong, lost, failed, unlike, events, requests, reads, read_errors, hash, hits[HITS]; bool cannot; };
 
 static u64 bad(const struct totals *t)
 {
@@ -296,7 +300,8 @@ static void add(struct totals *t, const struct result *r)
 	t->requests += r->requests;
 	t->reads += r->reads;
 	t->read_errors += r->failed;
-	t->faults += r->faults;
+	for (size_t i = 0; i < HITS; i++)
+		t->hits[i] += r->hits[i];
 	t->hash ^= r->hash * (r->seed * 2 + 1);
 }
 
@@ -369,16 +374,28 @@ static void run_all(const struct opts *o, struct totals *t)
 
 /* ---- what is said at last ---- */
 
+#define SIM_NAME(id, name) name,
+static const char *const hit_names[HITS] = { SIM_HITS(SIM_NAME) };
+
+static json_t *hits_json(const struct totals *t)
+{
+	json_t *j = json_object();
+
+	for (size_t i = 0; i < HITS; i++)
+		json_object_set_new(j, hit_names[i], json_integer(t->hits[i]));
+	return j;
+}
+
 static void say_json(const struct opts *o, const struct totals *t, double seconds)
 {
 	char traces[24];
 	json_t *j;
 
 	snprintf(traces, sizeof(traces), "%016" PRIx64, t->hash);
-	j = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:s, s:O}", "runs", (json_int_t)t->runs,
+	j = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:f, s:s, s:O}", "runs", (json_int_t)t->runs,
 		      "wrong", (json_int_t)t->wrong, "lost", (json_int_t)t->lost, "failed", (json_int_t)t->failed, "again",
 		      (json_int_t)o->again, "unlike", (json_int_t)t->unlike, "requests", (json_int_t)t->requests, "reads",
-		      (json_int_t)t->reads, "read_errors", (json_int_t)t->read_errors, "faults", (json_int_t)t->faults, "events",
+		      (json_int_t)t->reads, "read_errors", (json_int_t)t->read_errors, "hits", hits_json(t), "events",
 		      (json_int_t)t->events, "seconds", seconds, "traces", traces, "failures", failures);
 	json_dumpf(j, stdout, JSON_INDENT(2));
 	printf("\n");
@@ -387,10 +404,14 @@ static void say_json(const struct opts *o, const struct totals *t, double second
 
 static void say_totals(const struct totals *t, double seconds)
 {
+	printf("hit:");
+	for (size_t i = 0; i < HITS; i++)
+		printf(" %s %" PRIu64, hit_names[i], t->hits[i]);
+	printf("\n");
 	printf("%" PRIu64 " runs, %" PRIu64 " failed (%" PRIu64 " wrong bytes, %" PRIu64 " lost waiters, %" PRIu64 " not the same twice); %"
-	       PRIu64 " requests, %" PRIu64 " reads, %" PRIu64 " of them errors, %" PRIu64 " faults, %" PRIu64
+	       PRIu64 " requests, %" PRIu64 " reads, %" PRIu64 " of them errors, %" PRIu64
 	       " events; %.1f s; traces %016" PRIx64 "\n", t->runs, bad(t), t->wrong, t->lost, t->unlike, t->requests, t->reads,
-	       t->read_errors, t->faults, t->events, seconds, t->hash);
+	       t->read_errors, t->events, seconds, t->hash);
 }
 
 /* ---- options ---- */
@@ -457,16 +478,16 @@ int main(int argc, char **argv)
 		printf("needs root: file handles, trusted attributes, mounts\n");
 		return 77;
 	}
-	snprintf(cmd, sizeof(cmd), "%s/origin", top);
-	mkdir(cmd, 0755);
-	snprintf(cmd, sizeof(cmd), "%s/cache", top);
-	mkdir(cmd, 0755);
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+		snprintf(cmd, sizeof(cmd), "%s/%s", top, dirs[i]);
+		mkdir(cmd, 0755);
+	}
 	umask(0);
 	failures = json_array();
 	seen = xcalloc(o.again + 1, sizeof(*seen));
 	run_all(&o, &t);
 	free(seen);
-	snprintf(cmd, sizeof(cmd), "rmdir %s/origin %s/cache %s", top, top, top);
+	snprintf(cmd, sizeof(cmd), "rmdir %s/* %s", top, top);
 	if (system(cmd))
 		fprintf(stderr, "%s is left\n", top);
 	if (o.json)

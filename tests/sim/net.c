@@ -39,7 +39,7 @@ static struct { struct end *end; struct listener *lst; } fds[FDS];
 /* By receiver and sender: a cut may be of one direction.  trap: of the answer after the next, cut that long. */
 static struct { u64 latency, jitter, ns_per_kib, down, trap; } links[NODES][NODES];
 static u64 refuse_until[NODES];
-u64 nets_hit;
+static u64 newest[NODES];		/* by receiver: when the last arrives of all that is on its way to it */
 
 void net_begin(void)
 {
@@ -137,6 +137,7 @@ static void fail_end(struct end *e, int err)
 	if (e->err || !e->n)
 		return;
 	e->err = err;
+	hits[HIT_DROP] += !!e->rx_len;
 	e->rx_len = 0;
 	e->sop = NULL;
 	if (op)
@@ -152,7 +153,9 @@ static void arrive(struct event *ev)
 	e->flying -= p->len;
 	if (p->err) {
 		fail_end(e, p->err);
-	} else if (e->n && !e->err) {
+	} else if (!e->n || e->err) {
+		hits[HIT_DROP] += !!p->len;
+	} else {
 		if (e->rx_len + p->len > e->rx_cap) {
 			e->rx_cap = 2 * (e->rx_len + p->len);
 			e->rx = xrealloc(e->rx, e->rx_cap);
@@ -190,12 +193,15 @@ static void launch(struct piece *p)
 		note("n%d is cut off from n%d in the middle of an answer", a, b);
 		net_cut(a, b, sim_now + links[a][b].trap, false);
 		links[a][b].trap = 0;
-		nets_hit++;
+		hits[HIT_CUT_ANSWER]++;
 	}
 	u64 at = max(sim_now, links[a][b].down) + links[a][b].latency + below(links[a][b].jitter + 1);
 
 	at = max(at, to->last) + (p->len + 1023) / 1024 * links[a][b].ns_per_kib;
 	to->last = at;
+	hits[HIT_DELAY] += links[a][b].down > sim_now;
+	hits[HIT_REORDER] += at < newest[a];
+	newest[a] = max(newest[a], at);
 	event_at(&p->ev, at, arrive);
 }
 
@@ -303,6 +309,7 @@ static void dialled(struct event *ev)
 	free(d);
 	op->p1 = NULL;
 	if (!l || refuse_until[l->n->id] > sim_now) {
+		hits[HIT_REFUSE]++;
 		io_sim_finish(n, op, -ECONNREFUSED, 0);
 		return;
 	}
@@ -468,6 +475,7 @@ bool net_reset_one(void)
 	if (first < 0)
 		return false;
 	note("reset fd=%d", first);
+	hits[HIT_RESET]++;
 	reset(fds[first].end);
 	return true;
 }

@@ -29,11 +29,21 @@
 #define LEASE_MS	3000
 #define TIMEOUT_MS	8000
 #define PROXIES		3
+#define SIM_DISK	(256ul << 20)		/* bytes of each filesystem */
 
 /* ---- world.c ---- */
 struct event { u64 at, key; size_t place; bool queued; void (*fn)(struct event *e); };
 extern u64 sim_now;
 extern bool sim_quiet;				/* the load is over and the world is healed */
+/* What a run met, counted where it has an effect: a kind that never hits is a hole in the test. */
+#define SIM_HITS(X)								\
+	X(RESET, "reset") X(DROP, "drop") X(DELAY, "delay") X(REORDER, "reorder") X(CUT_ANSWER, "cut_answer")	\
+	X(REFUSE, "refuse") X(PROXY, "proxy_restart") X(AGENT, "agent_restart") X(EIO, "eio") X(ENOSPC, "enospc")	\
+	X(SHORT, "short_io") X(SLOW, "slow_disk") X(SQUEEZE, "disk_filled") X(EVICT, "evict") X(STREAM, "stream")	\
+	X(NO_DAEMON, "no_daemon") X(KILL, "kill") X(TIMEOUT, "timeout")
+#define SIM_HIT(id, name) HIT_##id,
+enum hit { SIM_HITS(SIM_HIT) HITS };
+extern u64 hits[HITS];
 void world_begin(u64 seed, bool trace);
 void event_at(struct event *e, u64 at, void (*fn)(struct event *e));
 void event_cancel(struct event *e);
@@ -90,7 +100,6 @@ unsigned int net_open(int node);		/* descriptors of it */
 bool net_reset_one(void);
 void net_cut(int a, int b, u64 until, bool one_way);	/* nothing passes (to a); connections stay */
 void net_cut_in_answer(int a, int b, u64 ns);	/* for so long, at the next piece of an answer from b to a */
-extern u64 nets_hit;				/* of these */
 void net_refuse(int node, u64 until);
 void net_heal(void);
 
@@ -98,10 +107,14 @@ void net_heal(void);
 enum disk_fault { DISK_OK, DISK_FULL, DISK_EIO, DISK_SHORT, DISK_SLOW };
 struct disk { enum disk_fault fault; unsigned int permille; u64 until; };
 extern struct disk disks[NODES];
-extern u64 fs_faults;				/* that hit */
 u64 disk_delay(int node);
+/* Somebody else fills the cache's disk up to @room bytes; he takes it all away. */
+void disk_squeeze(u64 room);
+void disk_release(void);
+void disk_trouble(int node, u64 until);		/* it may refuse everything as long as that */
+u64 disk_trouble_until(int node);
 void fs_changed(u64 ino);			/* its ctime is now */
-void fs_begin(void);
+void fs_begin(const char *cache);
 u64 now_real(void);
 u64 fs_ctime(u64 ino);
 
@@ -128,6 +141,8 @@ struct kino { u64 ino; struct fh fh; u8 oid[AUGUR_OID_LEN]; u64 size, version; u
 	      bool settled, listed; u8 *map, *lent; u64 cid; unsigned int opens; };
 extern struct upcall_mount kmount;
 void kernel_begin(const char *cache);
+/* Somebody has all files open: none of them can be evicted. */
+void kernel_hold(bool all);
 struct kino *kino_root(void);
 /* Of a name in the lower tree: 0, -ENOENT (ask), -ESTALE (ask again). */
 int kernel_peek(struct kino *dir, const char *name, struct kino **out);
@@ -139,7 +154,7 @@ void kernel_ask(u32 op, struct kino *k, const char *name, u64 off, u64 len, kdon
 bool kino_has(const struct kino *k, u64 off, u64 len);
 unsigned int kernel_waiting(void);
 void kernel_check_all(void);
-extern u64 kernel_requests, kernel_evictions;
+extern u64 kernel_requests;
 
 /* ---- readers.c ---- */
 void readers_start(unsigned int n, u64 stale_ns);
@@ -165,6 +180,5 @@ void cluster_check_rest(void);
 void faults_plan(u64 from, u64 to);
 bool faults_restart_agent(void);		/* is it in the plan? */
 void faults_end(void);
-extern unsigned int faults_hit;
 
 #endif

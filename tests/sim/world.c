@@ -13,6 +13,7 @@
 
 u64 sim_now;
 bool sim_quiet;
+u64 hits[HITS];
 
 static struct event **heap;
 static size_t nheap, cap;

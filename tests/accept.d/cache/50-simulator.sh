@@ -10,6 +10,9 @@ figure "runs with a lost waiter" "$(jq .lost "$build/sim.json")" = 0
 figure "runs that failed otherwise" "$(jq .failed "$build/sim.json")" = 0
 figure "seeds that gave another trace again, of 100" "$(jq .unlike "$build/sim.json")" = 0
 if [ -z "$BUG" ]; then
+	echo "hits: $(jq -rc .hits "$build/sim.json")"
+	figure "kinds of faults, or of what a full disk leads to" "$(jq '.hits | length' "$build/sim.json")" '>=' 18
+	figure "of them, that never hit" "$(jq '[.hits[] | select(. == 0)] | length' "$build/sim.json")" = 0
 	for b in lost-waiter claim-before-data stale-reply; do
 		rc=0; tests/sim/run --seeds 1-2000 --bug "$b" > "$build/sim-$b.log" 2>&1 || rc=$?
 		figure "seeded bug $b: found" "$([ "$rc" = 1 ] && echo yes || echo no)" = yes
