@@ -86,6 +86,7 @@ struct cache {
 	struct list	lru;
 	size_t		nlru;
 	struct index_batch *batch;
+	bool		rows_refused;	/* the last batch, by the disk */
 	struct io_op	batch_op;
 	/* settle.c */
 	struct list	unsettled;

@@ -2,9 +2,11 @@
 /*
  * index.c - what is known of objects: an LRU in memory above tables in <cache>/.augur/db.
  *
- * Rows are written lazily in groups: losing one costs a question to the owner, never data.
+ * Rows are written lazily in groups.  An object without one is not compared with its owner, so a
+ * group that the disk refuses is written again.
  * Loop thread, except functions named db_*, which run on the database's thread and touch
  * only their job.
+ * (long file: objects in memory and their rows are one state)
  */
 #include <sys/stat.h>
 
@@ -184,7 +186,7 @@ struct row {
 	char	name[AUGUR_NAME_MAX];
 };
 
-struct index_batch { struct db_job job; u32 n; struct row rows[BATCH_ROWS]; };
+struct index_batch { struct db_job job; struct cache *c; u32 n; struct row rows[BATCH_ROWS]; };
 
 static int db_run(sqlite3_stmt *st)
 {
@@ -272,10 +274,34 @@ static void batch_free(struct db_job *job)
 	free(container_of(job, struct index_batch, job));
 }
 
+static struct row *row_new(struct cache *c);
+
+/* As it is by now: what is newer may be written already. */
+static void row_again(struct cache *c, const struct row *r)
+{
+	struct cobj *o = map_get(&c->objs, r->oid);
+
+	if (r->forget ? !o || (o->flags & COBJ_STALE) : r->extra_name && o)
+		*row_new(c) = *r;
+	else if (!r->forget && !r->extra_name && o)
+		cobj_store(c, o);
+}
+
+/*
+ * An object without a row is not compared with its owner, nor marked when he tells of a change, so
+ * rows that the disk refused are written again, until it takes them or their objects are not in
+ * memory any more.
+ */
 static void batch_done(struct db_job *job, int res)
 {
-	if (res)
-		log_warn("event=index_write error=\"%s\" effect=\"objects are asked for again\"", strerror(-res));
+	struct index_batch *b = container_of(job, struct index_batch, job);
+	struct cache *c = b->c;
+
+	if (res && !c->rows_refused)
+		log_warn("event=index_write error=\"%s\" action=retry hint=\"check the cache disk\"", strerror(-res));
+	c->rows_refused = res;
+	for (u32 i = 0; res && i < b->n && !c->closing && c->db; i++)
+		row_again(c, &b->rows[i]);
 	batch_free(job);
 }
 
@@ -290,6 +316,7 @@ void index_flush(struct cache *c)
 		free(b);
 		return;
 	}
+	b->c = c;
 	b->job.fn = db_batch;
 	b->job.done = batch_done;
 	b->job.free_fn = batch_free;

@@ -13,7 +13,9 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -658,6 +660,29 @@ static struct cobj *load(const u8 *oid)
 	return l.o;
 }
 
+/* An object without a row would not be compared with its owner: what the disk refuses is tried until it is taken. */
+static void refused_rows_are_written_again(void **state)
+{
+	struct wire_entry e = entry("f", S_IFREG | 0644, 300000, 1);
+	struct stub_job *j = make(&e, 1);
+	struct rlimit lim, none;
+
+	assert_non_null(load(root_obj()->oid));		/* its own row is written */
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &lim), 0);
+	none = (struct rlimit){ 0, lim.rlim_max };
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	take(j, 0);
+	stub_job_free(j);
+	spin(&c->rows_refused);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &lim), 0);
+	load(root_obj()->oid);		/* behind whatever there is to be written */
+	assert_false(c->rows_refused);
+	close_cache();
+	open_cache();
+	assert_non_null(load(e.attr.oid));
+}
+
 static void presence_and_claims(void **state)
 {
 	struct wire_entry e = entry("f", S_IFREG | 0644, 300000, 1);
@@ -1131,7 +1156,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(attach_errors), T(foreign_volume), T(a_copy_is_refused), T(tmp_is_swept), T(kinds), T(reading_moves_no_time), T(directory_attributes), T(nothing_is_inherited), T(directory_xattrs),
 		T(leftover_is_remade),
-		T(same_and_other), T(hard_links), T(stale_gets_no_links), T(evil_entries), T(extras_are_found), T(presence_and_claims), T(zeros_stay_holes),
+		T(same_and_other), T(hard_links), T(stale_gets_no_links), T(evil_entries), T(extras_are_found), T(refused_rows_are_written_again), T(presence_and_claims), T(zeros_stay_holes),
 		T(another_version_has_nothing), T(another_inode_has_nothing), T(damaged_claim_is_none), T(damaged_row_is_none), T(capability_stays), T(names_and_place),
 		T(order_of_use), T(claims_are_taken_back), T(streamed_is_no_claim), T(pins_are_inherited), T(pins_come_with_names),
 	};
