@@ -153,6 +153,8 @@ struct augur_inode {
 	atomic_t		mappings;	/* vmas through the wrapper */
 	atomic_t		opens;		/* open files, file.c; raised under ai->lock */
 	atomic_t		reading;	/* between augur_read_begin() and _end() */
+	const void		*vouched_to;	/* a task, to be compared; inode.c */
+	unsigned long		vouched_at;	/* jiffies */
 	struct list_head	unsettled;	/* augur_sb.unsettled, under its lock */
 	u64			unsettled_seq;
 	/* directories, dir.c and listing.c */
@@ -254,6 +256,8 @@ int augur_inode_fh(struct inode *inode, void *buf);
 int augur_inode_refresh(struct inode *inode);
 /* May an open of a present object go on without asking?  Sends REVAL, applies on_loss / offline. */
 int augur_check_lease(struct inode *inode);
+/* current, which is about to open it, knows already that it may: the next check asks nobody. */
+void augur_vouch(struct inode *inode);
 extern const struct inode_operations augur_file_iops, augur_sxid_iops, augur_symlink_iops,
 	augur_special_iops, augur_dir_iops;
 
@@ -276,6 +280,8 @@ extern const struct file_operations augur_file_fops;
 extern const struct address_space_operations augur_aops;
 int augur_mmap(struct file *file, struct vm_area_struct *vma);
 struct file *augur_file_lower(struct file *file);	/* of an open, opened at first need */
+/* For the second try of an open: does all that could make it -ESTALE again. */
+int augur_open_again(struct inode *inode);
 extern const struct xattr_handler *AUGUR_XATTR_CONST augur_xattr_handlers[];
 struct posix_acl *augur_get_inode_acl(struct inode *inode, int type, bool rcu);
 ssize_t augur_listxattr(struct dentry *dentry, char *list, size_t size);
@@ -374,7 +380,7 @@ void augur_debugfs_del(struct augur_sb *asb);
 /* Named fault points; debugfs augurfs/inject/<name> holds "times" (0 off). */
 #define AUGUR_INJECTS(X) X(leak_req) X(drop_doorbell) X(skip_hide_xattr) X(no_coalesce) X(unstable_ino) X(unkillable) X(ignore_lease) X(lower_mtime) X(evict_pinned) \
 	X(show_holes) X(drop_resend) X(unfreezable) X(no_prefault) X(mark_early) X(any_session) \
-	X(handler_lock) X(no_wrap) X(map_around) X(late_read) X(lock_order)
+	X(handler_lock) X(no_wrap) X(map_around) X(late_read) X(lock_order) X(lazy_open)
 enum augur_inject {
 #define X(n) AUGUR_INJECT_##n,
 	AUGUR_INJECTS(X)

@@ -18,6 +18,7 @@
 #include "augurfs.h"
 
 #define LOOKUP_TRIES	3	/* versions that may change while one name is looked up */
+#define OPEN_TRIES	20	/* versions that may go before one is opened */
 
 /* -------- validity -------- */
 
@@ -80,6 +81,16 @@ static bool name_is_same(struct dentry *parent, struct dentry *dentry)
 	return same;
 }
 
+/*
+ * Is the name looked up for a second open, the first having found that its version is gone?  To
+ * O_CREAT the directory is locked alone, no place to wait for bytes.
+ */
+static bool opens_again(unsigned int flags)
+{
+	return (flags & (LOOKUP_OPEN | LOOKUP_REVAL | LOOKUP_CREATE)) ==
+	       (LOOKUP_OPEN | LOOKUP_REVAL);
+}
+
 /* A path walk under RCU gets an answer at once or is sent the slow way. */
 static int AUGUR_D_REVALIDATE(augur_d_revalidate, dentry, flags)
 {
@@ -96,6 +107,9 @@ static int AUGUR_D_REVALIDATE(augur_d_revalidate, dentry, flags)
 	good = name_holds(d_inode(parent), dentry, d_inode(dentry)) ||
 	       name_is_same(parent, dentry);
 	dput(parent);
+	if (good && opens_again(flags) && d_is_positive(dentry) &&
+	    augur_open_again(d_inode(dentry)))
+		good = 0;
 	return good;
 }
 
@@ -251,16 +265,17 @@ static int ask(struct augur_sb *asb, struct inode *dir, const struct qstr *name,
 	return err ?: 1;
 }
 
-/* 0 with f->lower set or (the name does not exist) NULL. */
+/* 0 with f->lower set or (the name does not exist) NULL.  @doubt: what is here is not believed. */
 static int find_name(struct augur_sb *asb, struct inode *dir, struct dentry *lower_dir,
-		     const struct qstr *name, struct found *f)
+		     const struct qstr *name, bool doubt, struct found *f)
 {
 	int err, tries;
 
 	for (tries = 0; tries < LOOKUP_TRIES; tries++) {
 		err = find_lower(asb, lower_dir, name, f);
-		if (err || !must_ask(dir, f))
+		if (err || (!must_ask(dir, f) && !doubt))
 			return err;
+		doubt = false;
 		err = ask(asb, dir, name, f);
 		if (err <= 0)
 			return err;
@@ -283,17 +298,12 @@ static struct dentry *add_negative(struct dentry *dentry, unsigned long gen)
 	return d_splice_alias(NULL, dentry);
 }
 
-/* Takes over the reference to the lower dentry. */
-static struct dentry *add_positive(struct super_block *sb, struct dentry *dentry,
-				   struct found *f, unsigned long gen)
+/* Takes over the references to the inode and the lower dentry. */
+static struct dentry *add_positive(struct dentry *dentry, struct inode *inode, struct found *f,
+				   unsigned long gen)
 {
-	struct inode *inode = augur_iget_record(sb, d_inode(f->lower), &f->rec);
 	struct dentry *alias;
 
-	if (IS_ERR(inode)) {
-		drop_found(f);
-		return ERR_CAST(inode);
-	}
 	dentry->d_fsdata = f->lower;
 	WRITE_ONCE(dentry->d_time, gen);
 	alias = d_splice_alias(inode, dentry);
@@ -302,25 +312,73 @@ static struct dentry *add_positive(struct super_block *sb, struct dentry *dentry
 	return alias;
 }
 
+/* The inode at the name as it is now, or NULL. */
+static struct inode *find_inode(struct inode *dir, const struct dentry *dentry,
+				struct dentry *lower_dir, bool doubt, struct found *f)
+{
+	struct inode *inode;
+	int err;
+
+	err = find_name(AUGUR_SB(dir->i_sb), dir, lower_dir, &dentry->d_name, doubt, f);
+	if (err)
+		return ERR_PTR(err);
+	if (!f->lower)
+		return NULL;
+	inode = augur_iget_record(dir->i_sb, d_inode(f->lower), &f->rec);
+	if (IS_ERR(inode))
+		drop_found(f);
+	return inode;
+}
+
+/*
+ * The same for an open that has failed once: the VFS does not try a third time, so this looks
+ * until it has a version that can be opened, for a while.  Each time the daemon is asked: the
+ * inode that was found to be stale may be gone, and its record does not say so yet.  The
+ * directory is locked shared, as over every lookup, and who brings bytes takes no lock of it.
+ */
+static struct inode *find_again(struct inode *dir, const struct dentry *dentry,
+				struct dentry *lower_dir, struct found *f)
+{
+	u32 ms = augur_opt(AUGUR_SB(dir->i_sb), timeout_ms);
+	unsigned long end = jiffies + msecs_to_jiffies(ms);
+	struct inode *inode;
+	int tries;
+
+	for (tries = 0;; tries++) {
+		bool last = tries == OPEN_TRIES || time_after(jiffies, end);
+
+		inode = find_inode(dir, dentry, lower_dir, true, f);
+		if (inode == ERR_PTR(-ESTALE) && !last)
+			continue;
+		if (IS_ERR_OR_NULL(inode) || last || !augur_open_again(inode))
+			return inode;
+		drop_found(f);
+		iput(inode);
+	}
+}
+
 struct dentry *augur_lookup(struct inode *dir, struct dentry *dentry, unsigned int flags)
 {
 	struct augur_sb *asb = AUGUR_SB(dir->i_sb);
 	struct dentry *lower_dir = augur_lower_dentry(dentry->d_parent);
 	/* Before looking: what is said meanwhile makes the name be looked at again. */
 	unsigned long gen = augur_name_gen(dir);
+	struct inode *inode;
 	struct found f;
-	int err;
 
 	if (dentry->d_name.len > AUGUR_NAME_MAX)
 		return ERR_PTR(-ENAMETOOLONG);
 	if (!lower_dir)
 		return ERR_PTR(-ESTALE);
 	augur_stat_inc(asb, lookups);
-	err = find_name(asb, dir, lower_dir, &dentry->d_name, &f);
-	if (err)
-		return ERR_PTR(err);
-	if (f.lower)
-		return add_positive(dir->i_sb, dentry, &f, gen);
+	if (opens_again(flags))
+		inode = find_again(dir, dentry, lower_dir, &f);
+	else
+		inode = find_inode(dir, dentry, lower_dir, false, &f);
+	if (IS_ERR(inode))
+		return ERR_CAST(inode);
+	if (inode)
+		return add_positive(dentry, inode, &f, gen);
 	augur_stat_inc(asb, lookups_negative);
 	return add_negative(dentry, gen);
 }

@@ -3,14 +3,16 @@
  * file.c - open regular files: every read is "present?", then the lower file's own read.
  *
  * An open asks for a valid lease and the mounter's right to the lower object, and from then
- * on stays with its version.  Where the lower filesystem's buffered read is the page cache's
- * (plain), the open file looks into the lower inode's pages itself, with its own read-ahead;
- * a lower file is opened only for what needs one: direct I/O, splice, mappings.  A complete
- * file costs one look at its state per read: no lock, no allocation, no change of
- * credentials.  An incomplete one is read in steps, each made present first; there the
- * user's buffer is faulted in before the lower file is touched, because it may itself be a
- * mapping of absent bytes, and the lower filesystem may hold the lock that the daemon needs
- * to bring them.
+ * on stays with its version.  It waits for the bytes of a small file, which nobody may have any
+ * more when they are read; what is absent of a large one may be gone.
+ *
+ * Where the lower filesystem's buffered read is the page cache's (plain), the open file looks
+ * into the lower inode's pages itself, with its own read-ahead; a lower file is opened only
+ * for what needs one: direct I/O, splice, mappings.  A complete file costs one look at its
+ * state per read: no lock, no allocation, no change of credentials.  An incomplete one is read
+ * in steps, each made present first; there the user's buffer is faulted in before the lower
+ * file is touched, because it may itself be a mapping of absent bytes, and the lower
+ * filesystem may hold the lock that the daemon needs to bring them.
  *
  * Read-only: the VFS refuses writers with EROFS before they get here.  There is no ioctl.
  * Only a complete file has holes and extents: of an incomplete one nobody here knows what is a
@@ -27,6 +29,7 @@
 #define READ_STEP	(1UL << 20)	/* of an incomplete file: one deadline each */
 #define WANT_MIN	(128ULL << 10)
 #define WANT_MAX	(8ULL << 20)
+#define SMALL		(128ULL << 10)	/* the daemon brings such a file whole, too */
 
 static struct kmem_cache *file_cache;
 
@@ -123,7 +126,47 @@ static int open_lower(struct augur_sb *asb, struct file *file, struct inode *low
 	return 0;
 }
 
-static int augur_open(struct inode *inode, struct file *file)
+/*
+ * The bytes of a small file, for an open of it; af may be NULL.  -ESTALE: that version is gone,
+ * and the name is to be looked up again.  Nothing else keeps a file from being opened: its
+ * reads will say what is wrong.
+ */
+static int bring_small(struct inode *inode, struct augur_file *af)
+{
+	struct augur_sb *asb = AUGUR_SB(inode->i_sb);
+	u64 size = i_size_read(inode);
+	int err;
+
+	if (augur_is_complete(inode) || size > SMALL || !READ_ONCE(asb->session) ||
+	    augur_inject(AUGUR_INJECT_lazy_open))
+		return 0;
+	/* It is served for want of a better one. */
+	if ((READ_ONCE(AUGUR_I(inode)->state) & AUGUR_IS_STALE) &&
+	    augur_opt(asb, offline) == AUGUR_OFFLINE_RO)
+		return 0;
+	err = augur_need_range(inode, af, 0, size, size, 0, false);
+	if (err != -ESTALE)
+		return 0;
+	augur_set_stale(inode);
+	return err;
+}
+
+int augur_open_again(struct inode *inode)
+{
+	int err;
+
+	if (!S_ISREG(inode->i_mode))
+		return 0;
+	err = bring_small(inode, NULL);
+	if (err)
+		return err;
+	err = augur_check_lease(inode);
+	if (!err)
+		augur_vouch(inode);
+	return err == -ESTALE ? err : 0;
+}
+
+static int open_begin(struct inode *inode, struct file *file)
 {
 	struct augur_sb *asb = AUGUR_SB(inode->i_sb);
 	struct augur_inode *ai = AUGUR_I(inode);
@@ -163,6 +206,18 @@ static int augur_release(struct inode *inode, struct file *file)
 	kmem_cache_free(file_cache, af);
 	augur_live_dec();
 	return 0;
+}
+
+static int augur_open(struct inode *inode, struct file *file)
+{
+	int err = open_begin(inode, file);
+
+	if (err || likely(augur_is_complete(inode)))
+		return err;
+	err = bring_small(inode, file->private_data);
+	if (err)
+		augur_release(inode, file);
+	return err;
 }
 
 /* -------- read -------- */

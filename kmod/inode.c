@@ -18,6 +18,7 @@
 #include "augurfs.h"
 
 #define SXID	(S_ISUID | S_ISGID)
+#define VOUCHED_JIFFIES	(HZ / 4)
 
 struct iget_key {
 	struct inode		*lower;
@@ -176,6 +177,7 @@ static void init_inode(struct inode *inode, const struct augur_rec *rec)
 	ai->version = rec->version;
 	ai->pu = rec->pu;
 	ai->chunk_shift = rec->chunk_shift ?: AUGUR_CHUNK_SHIFT_DEF;
+	ai->vouched_to = NULL;
 	inode->i_ino = oid_hash(rec->oid);
 	if (augur_inject(AUGUR_INJECT_unstable_ino))
 		inode->i_ino = ai->lower->i_ino;
@@ -290,12 +292,32 @@ static int revalidate(struct augur_sb *asb, struct inode *inode)
 	return err;
 }
 
+void augur_vouch(struct inode *inode)
+{
+	struct augur_inode *ai = AUGUR_I(inode);
+
+	WRITE_ONCE(ai->vouched_at, jiffies);
+	/* Pairs with is_vouched(). */
+	smp_store_release(&ai->vouched_to, current);
+}
+
+/* Once, and not long after: a task that did not come to its open may come back for another. */
+static bool is_vouched(struct augur_inode *ai)
+{
+	if (READ_ONCE(ai->vouched_to) != current ||
+	    cmpxchg(&ai->vouched_to, current, NULL) != current)
+		return false;
+	return time_before(jiffies, READ_ONCE(ai->vouched_at) + VOUCHED_JIFFIES);
+}
+
 int augur_check_lease(struct inode *inode)
 {
 	struct augur_sb *asb = AUGUR_SB(inode->i_sb);
 
 	if (likely(augur_opt(asb, open) == AUGUR_OPEN_LEASE &&
 		   augur_lease_holds(asb, READ_ONCE(AUGUR_I(inode)->pu))))
+		return 0;
+	if (is_vouched(AUGUR_I(inode)))
 		return 0;
 	return revalidate(asb, inode);
 }

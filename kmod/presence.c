@@ -116,7 +116,8 @@ void augur_set_stale(struct inode *inode)
 	bool drop;
 
 	spin_lock(&ai->lock);
-	augur_state_change(ai, AUGUR_IS_STALE, 0);
+	if (!(ai->state & AUGUR_IS_STALE))
+		augur_state_change(ai, AUGUR_IS_STALE, 0);
 	drop = augur_pin_update(ai);
 	spin_unlock(&ai->lock);
 	if (drop)
