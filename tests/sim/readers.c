@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "agent/agent.h"
 #include "sim.h"
 
 #define READERS_MAX	8
@@ -28,7 +29,7 @@ struct reader {
 	struct kino	*dir, *k;
 	enum want	want;
 	int		tries, reads, fd;
-	bool		asked, revalidated;
+	bool		asked, revalidated, brought;
 	u64		cid, off, len;
 };
 
@@ -165,8 +166,30 @@ static void go_on(struct reader *r)
 	read_some(r);
 }
 
+static void opened(struct reader *r);
+
+/* An open brings the bytes of a small file, and is made again if that version is gone. */
+static void brought(void *arg, int status, u32 flags)
+{
+	struct reader *r = arg;
+
+	r->brought = status != -ESTALE;
+	if (r->brought) {
+		opened(r);
+	} else {
+		r->k->stale = true;
+		walk(r);
+	}
+}
+
 static void opened(struct reader *r)
 {
+	if (!r->brought && r->k->size <= AGENT_SMALL && !kino_has(r->k, 0, r->k->size)) {
+		if (!r->final && chance(80))
+			origin_edit_soon(r->f);
+		kernel_ask(AUGUR_OP_FETCH, r->k, NULL, 0, r->k->size, brought, r);
+		return;
+	}
 	r->fd = kernel_open(r->k);
 	if (r->fd < 0) {
 		finish(r, "gone");
@@ -272,7 +295,7 @@ static void think(struct event *e)
 	r->f = &ofiles[r->final ? final_next++ : below(nofiles)];
 	r->busy = true;
 	r->tries = 0;
-	r->asked = r->revalidated = false;
+	r->asked = r->revalidated = r->brought = false;
 	r->began = sim_now;
 	r->dir = r->k = NULL;
 	walk(r);
