@@ -10,11 +10,12 @@ mkdir -p "$RUN"
 cat > "$RUN/edits.py" <<'PY'
 # edits.py ORIGIN MNT READS: a writer gives files of 8 B to 256 KiB, full of one number, the next number; readers open
 # and read. Prints reads, mixed, worst seconds between an edit and the last open that still saw the
-# state before, second edits of a tick that were missed, edits, reads that ended
-# with ESTALE, and with another error.
+# state before, second edits of a tick that were missed, edits, reads that ended with ESTALE: of
+# small files, which come whole with their open, and of others; and with another error.
 import errno, multiprocessing as mp, os, random, struct, sys, time
 origin, mnt, reads = sys.argv[1], sys.argv[2], int(sys.argv[3])
 SIZES = [8, 800, 4096, 4096, 20000, 70000, 262144]
+SMALL = 128 << 10
 names = [f"e/f{i}" for i in range(len(SIZES) * 3)]
 size = lambda i: SIZES[i % len(SIZES)] // 8 * 8
 body = lambda i, v: struct.pack("<Q", v) * (size(i) // 8)
@@ -46,7 +47,7 @@ def writer():
         time.sleep(.01)
 def reader(seed, n, out):
     rnd = random.Random(seed)
-    mixed = gone = failed = 0
+    mixed = gone = gone_small = failed = 0
     worst = 0.
     for _ in range(n):
         i = rnd.randrange(len(names))
@@ -61,7 +62,10 @@ def reader(seed, n, out):
                 got += part
         except OSError as e:
             if e.errno == errno.ESTALE and fd >= 0:                       # the promised answer for bytes that are gone everywhere
-                gone += 1
+                if size(i) > SMALL:
+                    gone += 1
+                else:
+                    gone_small += 1
             else:
                 print(f"reader, {'open' if fd < 0 else 'read'}: {names[i]}: {e}", file=sys.stderr)
                 failed += 1
@@ -76,7 +80,7 @@ def reader(seed, n, out):
         seen = words.pop()
         if done[i][seen + 1] and done[i][seen + 1] < t:       # an older state: how late?
             worst = max(worst, t - done[i][seen + 1])
-    out.put((mixed, worst, gone, failed))
+    out.put((mixed, worst, gone_small, gone, failed))
 out = mp.Queue()
 w = mp.Process(target=writer); w.start()
 rs = [mp.Process(target=reader, args=(s, reads // 4, out)) for s in range(4)]
@@ -97,17 +101,18 @@ for k in range(20):
         if time.monotonic() > end:
             bad += 1
             break
-print(len(rs) * (reads // 4), sum(g[0] for g in got), "%.2f" % max(g[1] for g in got), bad, sum(last) - len(names), sum(g[2] for g in got), sum(g[3] for g in got))
+print(len(rs) * (reads // 4), sum(g[0] for g in got), "%.2f" % max(g[1] for g in got), bad, sum(last) - len(names), *(sum(g[k] for g in got) for k in (2, 3, 4)))
 PY
 scratch origin
 python3 "$RUN/edits.py" /origin make 0 0
 round() {	# NAME READS BAR
-	local reads mixed worst bad edits gone failed
+	local reads mixed worst bad edits small gone failed
 	python3 "$RUN/edits.py" /origin "$MNT" "$2" "$3" > "$RUN/edits.out" || { figure "$1: runs" no = yes; return 0; }
-	read -r reads mixed worst bad edits gone failed < "$RUN/edits.out"
-	say "$1: $edits edits; $gone opens found their state gone before they had read it (ESTALE)"
+	read -r reads mixed worst bad edits small gone failed < "$RUN/edits.out"
+	say "$1: $edits edits; $gone opens of a large file found their state gone before they had read it (ESTALE)"
 	figure "$1: reads" "$reads" '>=' "$2"
 	figure "$1: edits under them" "$edits" '>=' 100
+	figure "$1: opens of small files whose state was gone" "$small" = 0
 	figure "$1: reads that failed" "$failed" = 0
 	[ "$failed" = 0 ] || { daemon_log agent | grep -v 'info: event=xfer' | tail -n 20; for p in $PROXIES; do daemon_log $p | tail -n 8; done; }
 	figure "$1: opens that saw a mixture" "$mixed" = 0
