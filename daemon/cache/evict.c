@@ -106,6 +106,7 @@ void cache_unclaim(struct evict_job *j)
 {
 #ifdef AUGUR_SEED_EARLY_PUNCH	/* a seeded bug that tests/powercut has to find: a hole under a claim that still stands */
 	punch_work(j);
+	syncfs(j->c->top_fd);
 #endif
 	settle_hold(j->c, unclaim_go, j);
 }
