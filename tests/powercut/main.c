@@ -6,11 +6,11 @@
  *	         [--points N] [--seed S] [--jobs J] [--point ID] [--keep IMAGE] [--unchecked]
  *
  * Half of the points are flush boundaries, spread over the run; the others are random parts of
- * the writes between two flushes.  A result is a line of numbers, those of COUNTS, and what was
- * wrong first; points that are in the file already are not done again.  --point shows one, and
- * --keep leaves its image, as it was before the journal was replayed.  --unchecked: as if the
- * daemon did not compare tree and index after a power cut (daemon/cache/check.c), to see what
- * that is for.
+ * the writes between two flushes, as many of each phase of the workload.  A result is a line of
+ * numbers, those of COUNTS, and what was wrong first; points that are in the file already are not
+ * done again.  --point shows one, and --keep leaves its image, as it was before the journal was
+ * replayed.  --unchecked: as if the daemon did not compare tree and index after a power cut
+ * (daemon/cache/check.c), to see what that is for.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,9 +25,10 @@
 
 extern char **environ;
 
-/* What the workload was doing, by its mark. */
-enum phase { PHASE_OTHER, PHASE_FILL, PHASE_SWITCH, PHASE_EVICT, PHASES };
-static const char *const phases[PHASES] = { "other", "fill", "switch", "evict" };
+/* What the workload was doing, by its mark; PIN: a moment ago it was answered about pins. */
+enum phase { PHASE_OTHER, PHASE_FILL, PHASE_SWITCH, PHASE_EVICT, PHASE_PIN, PHASES };
+static const char *const phases[PHASES] = { "other", "fill", "switch", "evict", "pin" };
+#define PIN_SEGMENTS	3
 
 /* Of a result, behind id, segment and phase; the first FAULTS of them are to be 0. */
 static const char *const counts[] = { "false_claims", "names_lost", "pins_lost", "punched", "claims", "names", "pins" };
@@ -70,24 +71,54 @@ static int by_segment(const void *a, const void *b)
 	return p->seg != q->seg ? (p->seg < q->seg ? -1 : 1) : p->seed < q->seed ? -1 : p->seed > q->seed;
 }
 
+static enum phase phase_of(const struct run *r, size_t seg)
+{
+	const char *text = disklog_mark(&r->l, seg, MARK_PHASE), *pins = disklog_mark(&r->l, seg, MARK_PINS);
+
+	if (seg >= PIN_SEGMENTS && pins != disklog_mark(&r->l, seg - PIN_SEGMENTS, MARK_PINS))
+		return PHASE_PIN;
+	for (int i = 0; i < PHASES; i++)
+		if (!strncmp(text, phases[i], strlen(phases[i])))
+			return i;
+	return PHASE_OTHER;
+}
+
+/* Segments of which a part may be there, by phase. */
+struct parts { size_t *seg[PHASES], n[PHASES]; };
+
+static void parts_find(const struct run *r, struct parts *b)
+{
+	memset(b, 0, sizeof(*b));
+	for (int i = 0; i < PHASES; i++)
+		b->seg[i] = xcalloc(r->l.nseg, sizeof(*b->seg[i]));
+	for (size_t i = 0; i < r->l.nseg; i++) {
+		enum phase ph = phase_of(r, i);
+
+		if (r->l.seg[i + 1] - r->l.seg[i] > 2)
+			b->seg[ph][b->n[ph]++] = i;
+	}
+}
+
 static void choose(struct run *r)
 {
-	size_t *busy = xcalloc(r->l.nseg, sizeof(*busy)), nbusy = 0, nb = min(r->npoints / 2, r->l.nseg);
+	size_t nb = min(r->npoints / 2, r->l.nseg);
 	u64 rnd = r->seed;
+	struct parts b;
 
-	for (size_t i = 0; i < r->l.nseg; i++)
-		if (r->l.seg[i + 1] - r->l.seg[i] > 2)
-			busy[nbusy++] = i;
+	parts_find(r, &b);
 	r->points = xcalloc(r->npoints, sizeof(*r->points));
 	for (size_t i = 0; i < r->npoints; i++) {
+		enum phase ph = i % PHASES;
+
 		r->points[i].id = i;
-		if (i < nb || !nbusy)
+		if (i < nb || !b.n[ph])
 			r->points[i].seg = i * r->l.nseg / max(nb, (size_t)1) % r->l.nseg;
 		else
-			r->points[i] = (struct point){ i, busy[mix(&rnd) % nbusy], mix(&rnd) | 1 };
+			r->points[i] = (struct point){ i, b.seg[ph][mix(&rnd) % b.n[ph]], mix(&rnd) | 1 };
 	}
 	qsort(r->points, r->npoints, sizeof(*r->points), by_segment);
-	free(busy);
+	for (int i = 0; i < PHASES; i++)
+		free(b.seg[i]);
 }
 
 /* Few, half or most of the writes, or those up to one of them. */
@@ -175,20 +206,10 @@ static void look(struct run *r, const struct point *p, struct verdict *v)
 
 /* ---- results ---- */
 
-static enum phase phase_of(const struct run *r, const struct point *p)
-{
-	const char *text = disklog_mark(&r->l, p->seg, MARK_PHASE);
-
-	for (int i = 0; i < PHASES; i++)
-		if (!strncmp(text, phases[i], strlen(phases[i])))
-			return i;
-	return PHASE_OTHER;
-}
-
 static struct result result_of(const struct run *r, const struct point *p, const struct verdict *v)
 {
 	struct result s = {
-		.id = p->id, .seg = p->seg, .phase = phase_of(r, p),
+		.id = p->id, .seg = p->seg, .phase = phase_of(r, p->seg),
 		.count = { v->false_claims, v->names_lost, v->pins_lost, v->punched, v->claims, v->names, v->pins },
 	};
 

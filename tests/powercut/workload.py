@@ -409,6 +409,8 @@ def by_watermarks():
 
 def by_need():
     """Less room than what is read takes."""
+    augur("evict", os.path.join(MOUNT, "big"))
+    os.sync()           # its room is free
     before = evicted()
     ballast = os.path.join(CACHE, "ballast")
     fd = os.open(ballast, os.O_WRONLY | os.O_CREAT)
