@@ -498,11 +498,12 @@ int file_fill(struct fwork *f, u64 off, u64 len, bool grants, enum fill_why why)
 
 static void waits_check(struct fwork *f)
 {
-	struct vol *v = vol_get(f->v);
+	struct vol *v = f->v;
 	struct list *p, *t;
 
 	if (f->o->flags & COBJ_EVICTING)
 		return;
+	vol_get(v);
 	list_for_each_safe(p, t, &f->waits) {
 		struct req *r = container_of(p, struct req, link);
 
