@@ -5,7 +5,7 @@
 [ -x tests/powercut/run ] || { figure "tests/powercut: built" no = yes; exit 0; }
 [ -z "$BUG" ] || seeded AUGUR_SEED_NO_SYNC
 build_all
-tests/powercut/run --points 1200 --recover 12 --json > "$build/powercut.json" || :
+tests/powercut/run --points 1200 --recover 12 --guest 4 --json > "$build/powercut.json" || :
 of() { jq "$1" "$build/powercut.json"; }
 figure "points" "$(of .points)" '>=' 1000
 for phase in fill evict switch; do figure "points during: $phase" "$(of .points_$phase)" '>=' 100; done
@@ -14,6 +14,8 @@ figure "names lost" "$(of .names_lost)" = 0
 figure "pins lost" "$(of .pins_lost)" = 0
 figure "cut disks on which proxy and agent start" "$(of .recovered)" '>=' 12
 figure "of them with a reader who sees what is not so" "$(of .recovered_wrong)" = 0
+figure "of them mounted in a guest with the module" "$(of .guest_recovered)" '>=' 4
+figure "of these, what is not so" "$(of .guest_recovered_wrong)" = 0
 # proved MACRO FIELD: points (%) that fail by it in a build with the seeded bug.
 proved() {
 	tests/powercut/run --points 400 --prove "$1" --json > "$build/powercut-prove.json" || :
