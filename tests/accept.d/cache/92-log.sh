@@ -3,7 +3,7 @@
 # bug: build switch AUGUR_SEED_RING_LOSS
 # limit: 1800
 [ -z "$BUG" ] || seeded AUGUR_SEED_RING_LOSS
-make --no-print-directory "$build/log_bench" > "$build/accept-log.log" 2>&1 || { tail -n 5 "$build/accept-log.log"; figure "builds" no = yes; exit 0; }
+make --no-print-directory BUILD="$build" "$build/log_bench" > "$build/accept-log.log" 2>&1 || { tail -n 5 "$build/accept-log.log"; figure "builds" no = yes; exit 0; }
 dir=$(mktemp -d "$build/log.XXXXXX"); trap 'rm -rf "$dir"' EXIT
 value() { awk -v n="$1" '$1 == n { print $2 }' "$dir/out"; }
 
