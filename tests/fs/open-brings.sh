@@ -56,7 +56,7 @@ is "$(stat_of opens_unleased)" $((before + 3)) "questions after the next open"
 echo lease | tee /sys/fs/augurfs/[0-9]*/open
 
 # Half of it is here, as the link is slow: the rest comes with the next open.
-link 1 200kbit
+link 1 400kbit
 inject lazy_open 1000000
 head -c 1000 "$MNT/$f5" > /dev/null
 before=$(stat_of upcalls_fetch)

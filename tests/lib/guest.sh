@@ -160,7 +160,8 @@ link() {
 		tc -n "$h" qdisc replace dev e0 root netem limit 200000 delay "$(awk "BEGIN { print $1 * 500 }")us" $rate
 		# shellcheck disable=SC2086
 		tc qdisc replace dev "eth-$h" root netem limit 200000 delay "$(awk "BEGIN { print $1 * 500 }")us" $rate
-		on "$h" ping -c 1 -W 5 -q 10.9.0.1 > /dev/null	# neighbours resolved before anything is measured
+		# Neighbours resolved before anything is measured; behind what a slow link still holds it may take two.
+		on "$h" ping -c 1 -W 5 -q 10.9.0.1 > /dev/null || on "$h" ping -c 3 -W 20 -q 10.9.0.1 > /dev/null
 	done
 }
 # What the agent itself sent and received; unlike wire_bytes without the network's own chatter (ARP, keepalives).
