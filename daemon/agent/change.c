@@ -375,13 +375,19 @@ static int gone_add(struct removal *rm, const struct fh *parent, const struct lo
 	return 0;
 }
 
-/* Children before their directory. */
+/*
+ * Children before their directory.  It says first that it is not complete: after a power cut half of
+ * its names may be gone, and it may be as it was at the owner, who has only put it somewhere else.
+ */
 static int collect(struct removal *rm, const struct fh *dir, int depth)
 {
 	struct lower_name *names;
 	size_t n;
-	int err = depth > 128 ? -ELOOP : lower_list(rm->c, dir, &names, &n);
+	int err = depth > 128 ? -ELOOP : lower_record_flags(rm->c, dir, NULL, AUGUR_REC_STUB, AUGUR_REC_COMPLETE);
 
+	if (err == -ELOOP || err == -EIO || err == -EROFS)
+		return err;
+	err = lower_list(rm->c, dir, &names, &n);
 	if (err)
 		return err;
 	for (size_t i = 0; i < n && !err; i++) {

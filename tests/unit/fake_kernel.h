@@ -21,6 +21,7 @@ static struct fake {
 	struct fake_reply replies[4096];
 	unsigned int	begins, ends, end_ranges, invals[8], switches, removes, leases, settles, complete_ends;
 	unsigned int	asks, evicts, pins;
+	unsigned int	removes_complete;	/* of directories that said they were complete */
 	u32		evict_busy;		/* AUGUR_BUSY_*: refused */
 	int		evict_err;		/* refused for good */
 	bool		ask_only;		/* refused when it is meant */
@@ -128,6 +129,21 @@ int upcall_switch(struct upcall_mount *m, const struct fh *parent, const char *n
 	return err;
 }
 
+/* Is there a directory that says so? */
+static bool says_complete(const struct fh *fh)
+{
+	int fd = fh_open(fake.top_fd, fh, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+	struct augur_rec rec;
+	struct stat st;
+	bool says;
+
+	if (fd < 0)
+		return false;
+	says = !fstat(fd, &st) && S_ISDIR(st.st_mode) && !lower_record_read(fd, &rec) && (rec.flags & AUGUR_REC_COMPLETE);
+	close(fd);
+	return says;
+}
+
 int upcall_remove(struct upcall_mount *m, const struct fh *parent, const char *name, size_t len,
 		  const struct fh *old_fh)
 {
@@ -135,6 +151,7 @@ int upcall_remove(struct upcall_mount *m, const struct fh *parent, const char *n
 
 	if (fd < 0)
 		return fd;
+	fake.removes_complete += says_complete(old_fh);
 	err = unlinkat(fd, name, 0) && unlinkat(fd, name, AT_REMOVEDIR) ? -errno : 0;
 	close(fd);
 	fake.removes += !err;

@@ -702,7 +702,9 @@ static void names_go_and_change(void **state)
 	assert_int_equal(unlink(at("origin/d0/f7")), 0);
 	assert_int_equal(unlink(at("origin/d0/f8")), 0);
 	assert_int_equal(mkdir(at("origin/d0/f8"), 0755), 0);
+	assert_int_equal(mkdir(at("origin/d0/f8/sub"), 0755), 0);
 	put(at("origin/d0/f8/inner"), 100, 1);
+	put(at("origin/d0/f8/sub/x"), 100, 1);
 	assert_true(until(5000, !look("d0", &s) && !(s.rec.flags & AUGUR_REC_COMPLETE)));
 	usleep(50000);
 	assert_int_equal(lookup("d0", "f7"), -ENOENT);
@@ -713,14 +715,17 @@ static void names_go_and_change(void **state)
 	assert_int_equal(fetch("d0/renamed", 0, 1), 0);
 	assert_true(same_bytes(at("origin/d0/renamed"), at("cache/root/d0/renamed")));
 
-	/* A directory with things in it becomes a file. */
-	assert_int_equal(unlink(at("origin/d0/f8/inner")), 0);
-	assert_int_equal(rmdir(at("origin/d0/f8")), 0);
+	/* A directory with things in it goes elsewhere, and a file takes its place. */
+	assert_int_equal(populate("d0/f8/sub"), 0);
+	assert_int_equal(look("d0/f8/sub", &s), 0);
+	assert_true(s.rec.flags & AUGUR_REC_COMPLETE);
+	assert_int_equal(rename(at("origin/d0/f8"), at("origin/went8")), 0);
 	put(at("origin/d0/f8"), 300, 2);
 	usleep(50000);
 	assert_true(until(8000, populate("d0") == 0 && !look("d0/f8", &s) && S_ISREG(s.st.st_mode)));
 	assert_int_equal(fetch("d0/f8", 0, 1), 0);
 	assert_true(same_bytes(at("origin/d0/f8"), at("cache/root/d0/f8")));
+	assert_int_equal(fake.removes_complete, 0);
 }
 
 /*
