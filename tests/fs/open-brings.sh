@@ -9,7 +9,7 @@ PROXY_ARGS="--lease-ms 120000 --watch rescan" VOL_OPTS="$LONG_LEASES,chunk_kb=16
 mkdir -p "$RUN"
 scratch origin
 script() { printf '#!/bin/sh\necho %s\n' "$2" > "$1"; chmod 755 "$1"; }
-for d in 1 2 4 5 6; do
+for d in 1 2 4 5 6 7 8; do
 	mkdir /origin/d$d
 	for f in a b c; do head -c 100000 /dev/urandom > "/origin/d$d/$f"; done
 done
@@ -24,7 +24,7 @@ python3 -c 'import os, sys; os.fstat(os.open(sys.argv[1], os.O_PATH))' "$MNT/d1/
 is "$(stat_of upcalls_fetch)" 0 "fetches of a look at names"
 
 # One file of a directory: not the first, which would say that the others are to come along.
-for d in 1 2 3 4 5 6; do declare "f$d=d$d/$(cd /cache/a/root/d$d; find . -type f | tail -n 1 | cut -c 3-)"; done
+for d in 1 2 3 4 5 6 7 8; do declare "f$d=d$d/$(cd /cache/a/root/d$d; find . -type f | tail -n 1 | cut -c 3-)"; done
 replace() { head -c "${2:-100000}" /dev/urandom > /origin/new; mv /origin/new "/origin/$1"; }
 
 # Gone between the open and the first read.
@@ -55,17 +55,23 @@ cmp "$MNT/$f2" "/origin/$f2"
 is "$(stat_of opens_unleased)" $((before + 3)) "questions after the next open"
 echo lease | tee /sys/fs/augurfs/[0-9]*/open
 
-# Half of it is here, as the link is slow: the rest comes with the next open.
-link 1 400kbit
-inject lazy_open 1000000
-head -c 1000 "$MNT/$f5" > /dev/null
-before=$(stat_of upcalls_fetch)
-inject lazy_open 0
-exec 5< "$MNT/$f5"
-at_least "$(stat_of upcalls_fetch)" $((before + 1)) "fetches of the rest"
-link 1
-replace "$f5"
-cmp - "$RUN/then/$f5" <&5
+# Half of it is here, as the link is slow: the rest comes with the next open. On a busy host it may be here already.
+half=
+for try in "$f5 400kbit" "$f7 200kbit" "$f8 100kbit"; do
+	half=${try% *}
+	link 1 "${try#* }"
+	inject lazy_open 1000000
+	head -c 1000 "$MNT/$half" > /dev/null
+	before=$(stat_of upcalls_fetch)
+	inject lazy_open 0
+	exec 5< "$MNT/$half"
+	now=$(stat_of upcalls_fetch)
+	link 1
+	[ "$now" = "$before" ] || break
+done
+at_least "$now" $((before + 1)) "fetches of the rest"
+replace "$half"
+cmp - "$RUN/then/$half" <&5
 exec 5<&-
 
 # Of a large file what was not read may be gone; who opens it again has the new one.
