@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # line: >= 10^4 seeded runs of agent and three proxies under faults: no wrong byte, no lost waiter, same seed same trace
 # bug: tests/sim/run --bug lost-waiter
+# limit: 2700
 [ -x tests/sim/run ] || { figure "tests/sim: built" no = yes; exit 0; }
 build_all
 tests/sim/run --seeds 1-10000 ${BUG:+--bug lost-waiter} --json > "$build/sim.json" || :
