@@ -383,10 +383,13 @@ static int collect(struct removal *rm, const struct fh *dir, int depth)
 {
 	struct lower_name *names;
 	size_t n;
-	int err = depth > 128 ? -ELOOP : lower_record_flags(rm->c, dir, NULL, AUGUR_REC_STUB, AUGUR_REC_COMPLETE);
+	int err;
 
-	if (err == -ELOOP || err == -EIO || err == -EROFS)
-		return err;
+	if (depth > 128)
+		return -ELOOP;
+	err = lower_record_flags(rm->c, dir, NULL, AUGUR_REC_STUB, AUGUR_REC_COMPLETE);
+	if (err == -EIO || err == -EROFS)
+		return err;	/* it may have no record, or a damaged one: then it says nothing */
 	err = lower_list(rm->c, dir, &names, &n);
 	if (err)
 		return err;

@@ -162,7 +162,6 @@ void space_wait_file(struct fwork *f)
 
 	if (list_empty(&f->waits))
 		return;
-
 	if (list_empty(&f->room))
 		list_add_tail(&v->space.files, &f->room);
 	space_arm(v, 0);

@@ -146,59 +146,6 @@ void db_conn_reset(struct db_conn *c)
 	}
 }
 
-/* ---- room of its own ---- */
-
-#define TIGHT		8	/* ballasts that are free: it is no time to make one */
-#define LOOK_EVERY	256
-
-static int query_int(struct db_conn *c, const char *sql, int *out);
-
-/*
- * Pages of a table that is there for a moment: free pages of the file afterwards, and frames that
- * the log is written over again.  Both have their blocks, as each page was written.
- */
-static void ballast_make(struct db_conn *c)
-{
-	CLEANUP_FREE char *fill = xasprintf("DROP TABLE IF EXISTS ballast; BEGIN IMMEDIATE; CREATE TABLE ballast(b);"
-					    "INSERT INTO ballast VALUES(zeroblob(%llu)); COMMIT", (unsigned long long)c->ballast);
-	int rc = sqlite3_exec(c->sq, fill, NULL, NULL, NULL);
-
-	if (rc == SQLITE_OK)
-		rc = sqlite3_wal_checkpoint_v2(c->sq, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_exec(c->sq, "DROP TABLE ballast", NULL, NULL, NULL);
-	if (rc == SQLITE_OK)
-		return;
-	log_warn("event=db_ballast db=%s note=\"%s\" effect=\"on a full disk nothing can be committed\"", c->path,
-		 sqlite3_errmsg(c->sq));
-	if (!sqlite3_get_autocommit(c->sq))
-		sqlite3_exec(c->sq, "ROLLBACK", NULL, NULL, NULL);
-}
-
-void db_conn_room(struct db_conn *c)
-{
-	struct statvfs sv;
-	int pages, size;
-
-	if (!c->ballast || fstatvfs(c->lock_fd, &sv))
-		return;
-	if ((u64)sv.f_bavail * sv.f_frsize < TIGHT * c->ballast) {
-		sqlite3_wal_checkpoint_v2(c->sq, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-		c->ballast_left = 0;
-		return;
-	}
-	if (c->ballast_left) {
-		c->ballast_left--;
-		return;
-	}
-	/* The log of a database that was just opened has none, whatever its file has. */
-	if (!c->ballast_made || (!query_int(c, "PRAGMA freelist_count", &pages) && !query_int(c, "PRAGMA page_size", &size) &&
-				 (u64)pages * size < c->ballast / 2))
-		ballast_make(c);
-	c->ballast_made = true;
-	c->ballast_left = LOOK_EVERY;
-}
-
 /* ---- mark of a clean end ---- */
 
 static int sync_parent(const char *path)
@@ -404,6 +351,57 @@ int db_conn_open(struct db_conn *c, const char *path, bool full_sync, const char
 	if (err)
 		db_conn_close(c, false);
 	return err;
+}
+
+/* ---- room of its own ---- */
+
+#define TIGHT		8	/* ballasts that are free: it is no time to make one */
+#define LOOK_EVERY	256
+
+/*
+ * Pages of a table that is there for a moment: free pages of the file afterwards, and frames that
+ * the log is written over again.  Both have their blocks, as each page was written.
+ */
+static void ballast_make(struct db_conn *c)
+{
+	CLEANUP_FREE char *fill = xasprintf("DROP TABLE IF EXISTS ballast; BEGIN IMMEDIATE; CREATE TABLE ballast(b);"
+					    "INSERT INTO ballast VALUES(zeroblob(%llu)); COMMIT", (unsigned long long)c->ballast);
+	int rc = sqlite3_exec(c->sq, fill, NULL, NULL, NULL);
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_wal_checkpoint_v2(c->sq, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(c->sq, "DROP TABLE ballast", NULL, NULL, NULL);
+	if (rc == SQLITE_OK)
+		return;
+	log_warn("event=db_ballast db=%s note=\"%s\" effect=\"on a full disk nothing can be committed\"", c->path,
+		 sqlite3_errmsg(c->sq));
+	if (!sqlite3_get_autocommit(c->sq))
+		sqlite3_exec(c->sq, "ROLLBACK", NULL, NULL, NULL);
+}
+
+void db_conn_room(struct db_conn *c)
+{
+	struct statvfs sv;
+	int pages, size;
+
+	if (!c->ballast || fstatvfs(c->lock_fd, &sv))
+		return;
+	if ((u64)sv.f_bavail * sv.f_frsize < TIGHT * c->ballast) {
+		sqlite3_wal_checkpoint_v2(c->sq, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+		c->ballast_left = 0;
+		return;
+	}
+	if (c->ballast_left) {
+		c->ballast_left--;
+		return;
+	}
+	/* The log of a database that was just opened has none, whatever its file has. */
+	if (!c->ballast_made || (!query_int(c, "PRAGMA freelist_count", &pages) && !query_int(c, "PRAGMA page_size", &size) &&
+				 (u64)pages * size < c->ballast / 2))
+		ballast_make(c);
+	c->ballast_made = true;
+	c->ballast_left = LOOK_EVERY;
 }
 
 void db_conn_close(struct db_conn *c, bool clean)

@@ -486,19 +486,30 @@ static void hard_links(void **state)
 	assert_int_equal(b.st_nlink, 3);
 }
 
-/* Whatever the index thinks of it: an inode marked stale gets no more names, and what takes its place is empty. */
-static void stale_gets_no_links(void **state)
+/* An object of two names, of which the first is made and known. */
+static struct cobj *first_name(struct wire_entry e[2])
 {
-	struct wire_entry e[2] = { entry("a", S_IFREG | 0644, 10, 1), entry("b", S_IFREG | 0644, 10, 1) };
-	struct stub_ent *s;
 	struct stub_job *j;
-	struct stat a, b;
 	struct cobj *o;
 
+	e[0] = entry("a", S_IFREG | 0644, 10, 1);
+	e[1] = entry("b", S_IFREG | 0644, 10, 1);
 	e[0].attr.nlink = e[1].attr.nlink = 2;
 	j = make(e, 1);
 	o = take(j, 0);
 	stub_job_free(j);
+	return o;
+}
+
+/* Whatever the index thinks of it: an inode marked stale gets no more names, and what takes its place is empty. */
+static void stale_gets_no_links(void **state)
+{
+	struct wire_entry e[2];
+	struct cobj *o = first_name(e);
+	struct stub_ent *s;
+	struct stub_job *j;
+	struct stat a, b;
+
 	assert_int_equal(lower_record_flags(c, &o->fh, o->oid, AUGUR_REC_STALE, 0), 0);
 	j = stub_job_new(c, root_obj());
 	s = stub_job_add(j, &e[1]);
@@ -948,15 +959,11 @@ static void pins_are_inherited(void **state)
 /* A name in a pinned directory for what has one elsewhere. */
 static void pins_come_with_names(void **state)
 {
-	struct wire_entry e[2] = { entry("a", S_IFREG | 0644, 10, 1), entry("b", S_IFREG | 0644, 10, 1) };
-	struct cobj *root = root_obj(), *o;
+	struct wire_entry e[2];
+	struct cobj *o = first_name(e), *root = root_obj();
 	struct augur_rec rec;
 	struct stub_job *j;
 
-	e[0].attr.nlink = e[1].attr.nlink = 2;
-	j = make(e, 1);
-	o = take(j, 0);
-	stub_job_free(j);
 	assert_int_equal(lower_record_flags(c, &root->fh, root->oid, AUGUR_REC_PINNED, 0), 0);
 	for (int again = 0; again < 2; again++) {
 		j = stub_job_new(c, root);
