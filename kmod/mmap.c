@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * mmap.c - mappings: of a complete file the lower file's own, of an incomplete one the
- * lower file's behind a table that looks at presence first.
+ * mmap.c - mappings: the lower file's own, behind a table that for an incomplete file looks at
+ * presence first, and for all maps more at once where pages are touched in a row.
  *
- * vma->vm_file is the lower file, so pages, page faults and writeback never see us.  For an
- * incomplete file the lower vm_ops are copied and open, close, fault and map_pages replaced
- * (one struct augur_vmops per mmap call, shared by what it is split or forked into).
+ * vma->vm_file is the lower file, so pages and writeback never see us; it holds our mount.  The
+ * lower vm_ops are copied and open, close and map_pages replaced, for an incomplete file fault,
+ * too (one struct augur_vmops per mmap call, shared by what it is split or forked into).
  *
  * No wait for the daemon under mmap_lock: a fault on absent bytes pins the upper file,
  * drops the lock, waits, and has the fault tried again.  The second time the bytes are there
@@ -27,12 +27,14 @@
 
 #define FAULT_WANT	(256UL << 10)	/* worth having from an absent page on */
 #define MAP_WANT	(1UL << 20)	/* asked for when a mapping is made */
+#define AROUND_ROW	4		/* so much of the usual is mapped by a fault in a row */
 
 struct augur_vmops {
 	struct vm_operations_struct		ops;
 	const struct vm_operations_struct	*lower;
-	struct file				*upper;	/* reference */
+	struct file				*upper;	/* reference; NULL: was complete */
 	refcount_t				ref;	/* vmas */
+	pgoff_t					around_end; /* behind what was mapped last; a hint */
 	loff_t					huge_failed; /* 1 + where a huge page could not be had */
 };
 
@@ -43,8 +45,10 @@ static struct augur_vmops *vmops_of(const struct vm_area_struct *vma)
 
 static void vmops_free(struct augur_vmops *vo)
 {
-	atomic_dec(&AUGUR_I(file_inode(vo->upper))->mappings);
-	fput(vo->upper);
+	if (vo->upper) {
+		atomic_dec(&AUGUR_I(file_inode(vo->upper))->mappings);
+		fput(vo->upper);
+	}
 	kfree(vo);
 	augur_live_dec();
 }
@@ -186,17 +190,36 @@ static vm_fault_t augur_vm_fault(struct vm_fault *vmf)
 	return fault_huge(vmf, inode, pos, len);
 }
 
+/*
+ * The kernel maps what is in memory of the 64 KiB around a fault.  A fault just behind what the
+ * last one mapped is of somebody who goes through the file: a larger piece saves the next faults.
+ * The end stays in the mapping and below the same page table, as the kernel's own does.
+ */
+static vm_fault_t map_around(struct vm_fault *vmf, struct augur_vmops *vo, pgoff_t start,
+			     pgoff_t end)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	unsigned long first = (vma->vm_start >> PAGE_SHIFT) + start - vma->vm_pgoff;
+	pgoff_t row = start + AROUND_ROW * (end - start + 1) - 1;
+
+	if (READ_ONCE(vo->around_end) == start)
+		end = min3(row, vma->vm_pgoff + vma_pages(vma) - 1,
+			   start + (PTRS_PER_PTE - 1 - first % PTRS_PER_PTE));
+	WRITE_ONCE(vo->around_end, end + 1);
+	return vo->lower->map_pages(vmf, start, end);
+}
+
 /* Returning nothing mapped sends the fault to augur_vm_fault(). */
 static vm_fault_t augur_vm_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
 {
 	struct augur_vmops *vo = vmops_of(vmf->vma);
-	struct inode *inode = file_inode(vo->upper);
+	struct inode *inode = vo->upper ? file_inode(vo->upper) : NULL;
 	pgoff_t first = start, last = end;
 	vm_fault_t ret;
 
 	/* What is complete is not evicted while it is mapped. */
-	if (augur_is_complete(inode) || augur_inject(AUGUR_INJECT_map_around))
-		return vo->lower->map_pages(vmf, start, end);
+	if (!inode || augur_is_complete(inode) || augur_inject(AUGUR_INJECT_map_around))
+		return map_around(vmf, vo, start, end);
 	/* It may map a huge page that the range only touches.  To be asked for is the range. */
 	if (mapping_large_folio_support(vmf->vma->vm_file->f_mapping)) {
 		first = round_down(start, PMD_SIZE >> PAGE_SHIFT);
@@ -218,27 +241,31 @@ static void wrap(struct vm_area_struct *vma, struct augur_vmops *vo)
 	vo->ops = *vma->vm_ops;
 	vo->ops.open = augur_vm_open;
 	vo->ops.close = augur_vm_close;
-	vo->ops.fault = augur_vm_fault;
-	/* It would map what nobody looked at; the ordinary fault is always right. */
-	vo->ops.huge_fault = NULL;
 	if (vo->lower->map_pages)
 		vo->ops.map_pages = augur_vm_map_pages;
+	if (vo->upper) {
+		vo->ops.fault = augur_vm_fault;
+		/* It would map what nobody looked at; the ordinary fault is always right. */
+		vo->ops.huge_fault = NULL;
+	}
 	vma->vm_ops = &vo->ops;
 }
 
-static int mmap_incomplete(struct file *file, struct file *lower, struct vm_area_struct *vma)
+static int mmap_wrapped(struct file *file, struct file *lower, struct vm_area_struct *vma,
+			bool complete)
 {
 	struct inode *inode = file_inode(file);
 	struct augur_vmops *vo = kzalloc(sizeof(*vo), GFP_KERNEL);
-	u64 len;
 	int err;
 
 	if (!vo)
 		return -ENOMEM;
 	augur_live_inc();
 	refcount_set(&vo->ref, 1);
-	vo->upper = get_file(file);
-	atomic_inc(&AUGUR_I(inode)->mappings);
+	if (!complete) {
+		vo->upper = get_file(file);
+		atomic_inc(&AUGUR_I(inode)->mappings);
+	}
 	err = augur_lower_mmap(lower, file, vma);
 	if (!err && (!vma->vm_ops || !vma->vm_ops->fault))
 		err = -ENODEV;
@@ -247,20 +274,25 @@ static int mmap_incomplete(struct file *file, struct file *lower, struct vm_area
 		return err;
 	}
 	wrap(vma, vo);
-	/* The first of it will be touched: asked for, not waited for, as mmap_lock is held. */
-	len = min_t(u64, vma->vm_end - vma->vm_start, MAP_WANT);
-	augur_need_range(inode, file->private_data, (loff_t)vma->vm_pgoff << PAGE_SHIFT, len, len,
-			 AUGUR_RQ_PREFETCH, false);
 	return 0;
 }
 
 int augur_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct file *lower = augur_file_lower(file);
+	bool complete;
+	u64 len;
+	int err;
 
 	if (IS_ERR(lower))
 		return PTR_ERR(lower);
-	if (augur_is_complete(file_inode(file)) || augur_inject(AUGUR_INJECT_no_wrap))
-		return augur_lower_mmap(lower, file, vma);
-	return mmap_incomplete(file, lower, vma);
+	complete = augur_is_complete(file_inode(file)) || augur_inject(AUGUR_INJECT_no_wrap);
+	err = mmap_wrapped(file, lower, vma, complete);
+	if (err || complete)
+		return err;
+	/* The first of it will be touched: asked for, not waited for, as mmap_lock is held. */
+	len = min_t(u64, vma->vm_end - vma->vm_start, MAP_WANT);
+	augur_need_range(file_inode(file), file->private_data, (loff_t)vma->vm_pgoff << PAGE_SHIFT,
+			 len, len, AUGUR_RQ_PREFETCH, false);
+	return 0;
 }
