@@ -44,7 +44,7 @@
 	X(upcalls_timeout) X(upcalls_killed) X(upcalls_error) X(upcalls_resent) \
 	X(fetch_wait_us)						\
 	X(opens) X(reads) X(read_bytes) X(miss_bytes) X(faults_absent)	\
-	X(lookups) X(lookups_negative) X(negatives_dropped) X(readdirs) X(listings_built)	\
+	X(lookups) X(lookups_negative) X(lookups_ahead) X(negatives_dropped) X(readdirs) X(listings_built)	\
 	X(grants) X(grant_bytes) X(fills_unasked_bytes)			\
 	X(evictions) X(evicted_bytes) X(evictions_refused) X(streamed_bytes)	\
 	X(opens_unleased) X(opens_offline)				\
@@ -119,6 +119,7 @@ struct augur_sb {
 	spinlock_t		neg_lock;
 	struct dentry		**neg_ring;	/* neg_max entries, vmalloc */
 	u32			neg_next;
+	unsigned long		listed_lookup;	/* jiffies: a name was last looked up after its listing */
 
 	atomic_t		open_ids;
 	/* sysfs.c, debugfs.c */
@@ -265,6 +266,14 @@ extern const struct inode_operations augur_file_iops, augur_sxid_iops, augur_sym
 struct dentry *augur_lookup(struct inode *dir, struct dentry *dentry, unsigned int flags);
 extern const struct file_operations augur_dir_fops;
 extern const struct dentry_operations augur_dentry_ops;
+/* What the dentry cache knows of a name of a listing that is being built: false: nothing certain. */
+bool augur_name_known(struct dentry *dir, const struct qstr *name, u64 *ino, umode_t *mode);
+/*
+ * The listing has found @name: looks it up for who is about to, if names are looked up after their
+ * listing here.  @gen: augur_name_gen() of before that.  The directory is locked shared.
+ */
+void augur_name_ahead(struct dentry *dir, const struct qstr *name, struct dentry *lower,
+		      const struct augur_rec *rec, unsigned long gen);
 int augur_negatives_init(struct augur_sb *asb);
 void augur_negatives_exit(struct augur_sb *asb);	/* no dentry is left */
 void augur_dir_changed(struct inode *dir);	/* raise dir_gen, drop the listing; any context */

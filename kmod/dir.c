@@ -19,6 +19,7 @@
 
 #define LOOKUP_TRIES	3	/* versions that may change while one name is looked up */
 #define OPEN_TRIES	20	/* versions that may go before one is opened */
+#define AHEAD_JIFFIES	HZ	/* names are looked up with their listing so long after a lookup */
 
 /* -------- validity -------- */
 
@@ -120,6 +121,7 @@ static_assert(sizeof(unsigned long) == sizeof(u64), "d_fsdata holds a time and a
 int augur_negatives_init(struct augur_sb *asb)
 {
 	spin_lock_init(&asb->neg_lock);
+	asb->listed_lookup = jiffies - AHEAD_JIFFIES;
 	asb->neg_ring = kvcalloc(augur_opt(asb, neg_max), sizeof(*asb->neg_ring), GFP_KERNEL);
 	return asb->neg_ring ? 0 : -ENOMEM;
 }
@@ -371,6 +373,8 @@ struct dentry *augur_lookup(struct inode *dir, struct dentry *dentry, unsigned i
 	if (!lower_dir)
 		return ERR_PTR(-ESTALE);
 	augur_stat_inc(asb, lookups);
+	if (rcu_access_pointer(AUGUR_I(dir)->listing))
+		WRITE_ONCE(asb->listed_lookup, jiffies);
 	if (opens_again(flags))
 		inode = find_again(dir, dentry, lower_dir, &f);
 	else
@@ -381,4 +385,66 @@ struct dentry *augur_lookup(struct inode *dir, struct dentry *dentry, unsigned i
 		return add_positive(dentry, inode, &f, gen);
 	augur_stat_inc(asb, lookups_negative);
 	return add_negative(dentry, gen);
+}
+
+/* -------- with the listing -------- */
+
+bool augur_name_known(struct dentry *dir, const struct qstr *name, u64 *ino, umode_t *mode)
+{
+	struct dentry *dentry = d_lookup(dir, name);
+	struct inode *inode;
+	bool known;
+
+	if (!dentry)
+		return false;
+	inode = d_inode(dentry);
+	known = inode && name_holds(d_inode(dir), dentry, inode);
+	if (known) {
+		*ino = inode->i_ino;
+		*mode = inode->i_mode;
+	}
+	dput(dentry);
+	return known;
+}
+
+/* Takes over the reference to @inode. */
+static void add_ahead(struct dentry *dir, const struct qstr *name, struct inode *inode,
+		      struct dentry *lower, unsigned long gen)
+{
+	DECLARE_WAIT_QUEUE_HEAD_ONSTACK(wq);
+	struct dentry *dentry = d_alloc_parallel(dir, name, &wq), *alias;
+	struct found f = { .lower = lower };
+
+	if (IS_ERR(dentry) || !d_in_lookup(dentry)) {
+		iput(inode);
+		if (!IS_ERR(dentry))
+			dput(dentry);
+		return;
+	}
+	dget(lower);
+	alias = add_positive(dentry, inode, &f, gen);
+	d_lookup_done(dentry);
+	if (!IS_ERR_OR_NULL(alias))
+		dput(alias);
+	dput(dentry);
+	augur_stat_inc(AUGUR_SB(dir->d_sb), lookups_ahead);
+}
+
+/* As in FUSE's readdirplus, which has the idea: only if somebody lately did what this is for. */
+void augur_name_ahead(struct dentry *dir, const struct qstr *name, struct dentry *lower,
+		      const struct augur_rec *rec, unsigned long gen)
+{
+	struct augur_sb *asb = AUGUR_SB(dir->d_sb);
+	struct inode *inode;
+
+	if ((rec->flags & AUGUR_REC_STALE) ||
+	    time_after_eq(jiffies, READ_ONCE(asb->listed_lookup) + AHEAD_JIFFIES))
+		return;
+	inode = augur_iget_record(dir->d_sb, d_inode(lower), rec);
+	if (IS_ERR(inode))
+		return;		/* who wants it is told why */
+	if (READ_ONCE(AUGUR_I(inode)->state) & AUGUR_IS_STALE)
+		iput(inode);
+	else
+		add_ahead(dir, name, inode, lower, gen);
 }

@@ -154,14 +154,26 @@ static int read_names(struct augur_sb *asb, struct dentry *lower, struct builder
 	return err;
 }
 
-/* Number and type of an entry: 1, 0 if the name does not exist (yet), or -errno. */
-static int translate(struct augur_sb *asb, struct dentry *lower_dir, struct listing_entry *e)
+/*
+ * Number and type of an entry: 1, 0 if the name does not exist (yet), or -errno.  @dir is the
+ * upper directory, @gen its augur_name_gen() of before its names were read.
+ */
+static int translate(struct dentry *dir, struct dentry *lower_dir, struct listing_entry *e,
+		     unsigned long gen)
 {
-	const struct qstr name = QSTR_INIT(e->name, e->len);
-	struct dentry *lower = augur_lower_lookup(asb, lower_dir, &name);
+	struct augur_sb *asb = AUGUR_SB(dir->d_sb);
+	struct qstr name = QSTR_INIT(e->name, e->len);
+	struct dentry *lower;
 	struct augur_rec rec;
+	umode_t mode;
 	int err = -ENODATA;
 
+	name.hash = full_name_hash(dir, name.name, name.len);
+	if (augur_name_known(dir, &name, &e->ino, &mode)) {
+		e->type = fs_umode_to_dtype(mode);
+		return 1;
+	}
+	lower = augur_lower_lookup(asb, lower_dir, &name);
 	if (IS_ERR(lower))
 		return PTR_ERR(lower);
 	if (d_is_positive(lower))
@@ -169,6 +181,7 @@ static int translate(struct augur_sb *asb, struct dentry *lower_dir, struct list
 	if (!err) {
 		e->ino = augur_oid_ino(rec.oid);
 		e->type = fs_umode_to_dtype(d_inode(lower)->i_mode);
+		augur_name_ahead(dir, &name, lower, &rec, gen);
 	}
 	dput(lower);
 	if (augur_not_a_record(err))
@@ -176,9 +189,12 @@ static int translate(struct augur_sb *asb, struct dentry *lower_dir, struct list
 	return err ?: 1;
 }
 
-/* Second pass, nothing locked: looks at each entry and closes the gaps of those left out. */
-static int translate_all(struct augur_sb *asb, struct dentry *lower, struct builder *b,
-			 struct augur_listing *l)
+/*
+ * Second pass, of the locks only the upper directory's held, shared: looks at each entry and closes
+ * the gaps of those left out.
+ */
+static int translate_all(struct dentry *dir, struct dentry *lower, struct builder *b,
+			 struct augur_listing *l, unsigned long gen)
 {
 	size_t in = 0, out = 0, size;
 	struct listing_entry *e;
@@ -187,7 +203,7 @@ static int translate_all(struct augur_sb *asb, struct dentry *lower, struct buil
 	while (in < b->used) {
 		e = (struct listing_entry *)(b->block + in);
 		size = entry_size(e->len);
-		ret = translate(asb, lower, e);
+		ret = translate(dir, lower, e, gen);
 		if (ret < 0)
 			return ret;
 		if (ret) {
@@ -223,8 +239,10 @@ static struct augur_listing *listing_alloc(struct builder *b)
 	return l;
 }
 
-static struct augur_listing *listing_build(struct augur_sb *asb, struct dentry *lower)
+static struct augur_listing *listing_build(struct dentry *dir, struct dentry *lower)
 {
+	unsigned long gen = augur_name_gen(d_inode(dir));
+	struct augur_sb *asb = AUGUR_SB(dir->d_sb);
 	struct builder b = { .ctx.actor = add_name };
 	struct augur_listing *l = NULL;
 	int err;
@@ -232,7 +250,7 @@ static struct augur_listing *listing_build(struct augur_sb *asb, struct dentry *
 	err = read_names(asb, lower, &b);
 	if (!err) {
 		l = listing_alloc(&b);
-		err = l ? translate_all(asb, lower, &b, l) : -ENOMEM;
+		err = l ? translate_all(dir, lower, &b, l, gen) : -ENOMEM;
 	}
 	if (l)
 		l->block = b.block;
@@ -382,7 +400,7 @@ static struct augur_listing *current_listing(struct file *file)
 	lower = augur_lower_dentry(file_dentry(file));
 	if (!lower)
 		return ERR_PTR(-ESTALE);
-	l = listing_build(AUGUR_SB(dir->i_sb), lower);
+	l = listing_build(file_dentry(file), lower);
 	if (!IS_ERR(l) && augur_is_complete(dir))
 		listing_keep(ai, l, gen);
 	return l;
