@@ -82,6 +82,7 @@ struct augur_sb {
 	char			*cache;		/* cache= as given */
 	struct augur_opts	opts;		/* opts.h: one member a knob */
 	bool			plain;		/* lower buffered reads are filemap_read(): lower.c */
+	bool			lower_blocks;	/* lower inodes' i_blocks is their number of blocks */
 	bool			suid, dev;	/* mount options: setuid bits and devices are honoured */
 	atomic64_t		epoch;		/* names with an older one are looked up again */
 	atomic_t		state;		/* enum augur_mount_state */

@@ -114,15 +114,16 @@ static struct timespec64 owners_mtime(const struct inode *lower)
 /*
  * tar and cp take a file without blocks for a hole, so what is not here counts as if it were.
  * Only of a file that is complete, and durably so, the blocks are the lower one's, if fewer: a
- * file without holes has the same number always.
+ * file without holes has the same number always.  XFS keeps no number that may be looked at here.
  */
 void augur_blocks_update(struct inode *inode)
 {
 	struct augur_inode *ai = AUGUR_I(inode);
+	bool counted = AUGUR_SB(inode->i_sb)->lower_blocks;
 	blkcnt_t all = (i_size_read(inode) + 511) >> 9, here = all;
 
 	if (S_ISREG(inode->i_mode) &&
-	    ((ai->state & (AUGUR_IS_COMPLETE | AUGUR_IS_UNSETTLED)) == AUGUR_IS_COMPLETE ||
+	    (((ai->state & (AUGUR_IS_COMPLETE | AUGUR_IS_UNSETTLED)) == AUGUR_IS_COMPLETE && counted) ||
 	     augur_inject(AUGUR_INJECT_show_holes)))
 		here = clamp_t(blkcnt_t, READ_ONCE(ai->lower->i_blocks), !!all, all);
 	WRITE_ONCE(inode->i_blocks, here);
