@@ -271,9 +271,12 @@ static int make_present(struct inode *inode, struct augur_file *af, loff_t pos, 
 
 	if (augur_present(inode, pos, len))
 		return 0;
-	if (nowait)
-		return -EAGAIN;
 	want = max(miss_want(inode, af, pos, &flags), min(rest, WANT_MAX));
+	/* Who polls with it is told "later" until they have come. */
+	if (nowait) {
+		augur_need_range(inode, af, pos, len, want, flags | AUGUR_RQ_PREFETCH, false);
+		return -EAGAIN;
+	}
 	return augur_need_range(inode, af, pos, len, want, flags, false);
 }
 

@@ -19,7 +19,7 @@ with open(sys.argv[1], "wb") as f:
 PY
 vol_up 1
 PYTHONPATH=$T/lib python3 - "$MNT/large" "$ORIGIN/large" /cache/a/root/large << 'PY'
-import errno as E, os, random, sys
+import errno as E, os, random, sys, time
 from rawio import *
 mnt, origin, lower = sys.argv[1:4]
 want = open(f"{origin}/big", "rb").read()
@@ -53,6 +53,20 @@ for f, what in ((fd, "libaio"), (direct, "libaio, direct")):
 r, w = os.pipe()
 n = os.splice(fd, w, 50000, offset_src=7 * MIB + 9)
 same(7 * MIB + 9, n, os.read(r, n), f"splice of {n}")
+def unhurried(fn, *args, **kw):
+    """Comes again until there is something: the bytes were asked for."""
+    for i in range(600):
+        n = code(lambda: fn(*args, **kw))
+        if n != -E.EAGAIN:
+            assert i, "nothing was absent"
+            return n
+        time.sleep(0.05)
+    sys.exit("asked again and again, and nobody fetches")
+n = unhurried(os.splice, fd, w, 50000, offset_src=3 * MIB + 7, flags=os.SPLICE_F_NONBLOCK)
+same(3 * MIB + 7, n, os.read(r, n), f"splice of {n} that does not wait")
+some = bytearray(4096)
+assert unhurried(os.preadv, fd, [some], 2 * MIB - 4096, os.RWF_NOWAIT) == 4096
+same(2 * MIB - 4096, 4096, bytes(some), "a read that does not wait")
 out = os.open("/cache/out", os.O_RDWR | os.O_CREAT)
 n = os.sendfile(out, fd, 6 * MIB, MIB)
 same(6 * MIB, n, os.pread(out, n, 0), f"sendfile of {n}")
