@@ -243,6 +243,14 @@ static int make_root(struct super_block *sb, struct augur_sb *asb)
 	return 0;
 }
 
+/* One cache, or one in the tree of the other: what one shows as names would be the other's own. */
+static bool same_cache(const struct augur_sb *a, const struct augur_sb *b)
+{
+	struct dentry *x = a->lower_root.dentry, *y = b->lower_root.dentry;
+
+	return d_inode(x) == d_inode(y) || is_subdir(x, y) || is_subdir(y, x);
+}
+
 /* Visible from here on, unless another mount has the cache. */
 static int claim_cache(struct fs_context *fc, struct augur_sb *asb)
 {
@@ -251,9 +259,9 @@ static int claim_cache(struct fs_context *fc, struct augur_sb *asb)
 
 	mutex_lock(&augur_mounts_lock);
 	list_for_each_entry(other, &augur_mounts, link) {
-		if (d_inode(other->lower_root.dentry) != d_inode(asb->lower_root.dentry))
+		if (!same_cache(other, asb))
 			continue;
-		errorf(fc, "augurfs: cache=%s is in use by augurfs mount %llu (%s): unmount that, or use another cache",
+		errorf(fc, "augurfs: cache=%s is in use by augurfs mount %llu (%s), or lies in its cache: unmount that, or use another cache",
 		       asb->cache, other->mount_id, other->source);
 		err = -EBUSY;
 		break;

@@ -499,7 +499,8 @@ static int attach_cache(struct vol *v, const char *dir, enum ctl_error *cause)
 	static const enum ctl_error causes[] = {
 		[CACHE_F_MISSING] = AUGUR_E_CACHE_MISSING, [CACHE_F_FS] = AUGUR_E_CACHE_FS,
 		[CACHE_F_READONLY] = AUGUR_E_CACHE_READONLY, [CACHE_F_BUSY] = AUGUR_E_CACHE_BUSY,
-		[CACHE_F_COPIED] = AUGUR_E_CACHE_COPIED, [CACHE_F_INTERNAL] = AUGUR_E_INTERNAL,
+		[CACHE_F_COPIED] = AUGUR_E_CACHE_COPIED, [CACHE_F_NESTED] = AUGUR_E_CACHE_NESTED,
+		[CACHE_F_INTERNAL] = AUGUR_E_INTERNAL,
 	};
 	enum cache_fault fault;
 	int err = cache_attach(v->io, dir, &v->c, &fault);

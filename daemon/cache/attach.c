@@ -172,6 +172,29 @@ static void sweep_tmp(struct cache *c)
 
 /* ---- steps of the attach ---- */
 
+/* The names of one cache are not the place for another. */
+static int nested(int top_fd)
+{
+	CLEANUP_CLOSE int fd = openat(top_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat st, last = { 0 };
+
+	while (fd >= 0) {
+		int up;
+
+		if (fstat(fd, &st))
+			return -errno;
+		if (st.st_ino == last.st_ino && st.st_dev == last.st_dev)
+			return 0;		/* the top of everything */
+		if (!faccessat(fd, ".augur/lock", F_OK, AT_SYMLINK_NOFOLLOW))
+			return -EEXIST;
+		last = st;
+		up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		close(fd);
+		fd = up;
+	}
+	return -errno;
+}
+
 static int open_layout(struct cache *c, enum cache_fault *fault)
 {
 	struct stat st;
@@ -182,6 +205,9 @@ static int open_layout(struct cache *c, enum cache_fault *fault)
 		return fail(fault, CACHE_F_MISSING, c->top_fd, c->dir, "open");
 	if (!fs_allowed(c->top_fd))
 		return fail(fault, CACHE_F_FS, -EINVAL, c->dir, "statfs");
+	err = nested(c->top_fd);
+	if (err)
+		return fail(fault, err == -EEXIST ? CACHE_F_NESTED : CACHE_F_INTERNAL, err, c->dir, "..");
 	c->priv_fd = make_dir(c->top_fd, ".augur", 0700);
 	if (c->priv_fd < 0)
 		return fail(fault, c->priv_fd == -EROFS || c->priv_fd == -EACCES ? CACHE_F_READONLY :

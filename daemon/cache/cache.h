@@ -122,7 +122,7 @@ static inline void cache_worked(struct cache *c) { c->busy--; }		/* first thing 
  * Opens @dir: locks it, makes its layout if it is empty, checks that it is the directory that
  * was stamped.  Blocks shortly.  0, or -errno with *fault and a logged line.
  */
-enum cache_fault { CACHE_F_MISSING, CACHE_F_FS, CACHE_F_READONLY, CACHE_F_BUSY, CACHE_F_COPIED, CACHE_F_INTERNAL };
+enum cache_fault { CACHE_F_MISSING, CACHE_F_FS, CACHE_F_READONLY, CACHE_F_BUSY, CACHE_F_COPIED, CACHE_F_NESTED, CACHE_F_INTERNAL };
 int cache_attach(struct io *io, const char *dir, struct cache **out, enum cache_fault *fault);
 /* Binds it to a volume and gives root/ its record; -EXDEV: it belongs to another volume. */
 int cache_stamp(struct cache *c, const char *volume, const u8 id[16], const struct wire_entry *root);

@@ -56,6 +56,7 @@
 	X(AUGUR_E_CACHE_BUSY, "another augurd serves this cache directory", "stop it, or choose another cache directory") \
 	X(AUGUR_E_CACHE_FOREIGN, "the cache directory belongs to another volume", "use one cache directory per volume") \
 	X(AUGUR_E_CACHE_COPIED, "the cache directory was copied or restored from elsewhere", "its contents cannot be trusted: empty it, or choose another directory") \
+	X(AUGUR_E_CACHE_NESTED, "the cache directory lies in another cache", "choose a directory outside of it") \
 	X(AUGUR_E_NOT_MOUNTED, "the path is not in a mounted augurfs volume", "see the mounts with: augur status") \
 	X(AUGUR_E_MODULE, "the augurfs kernel module is not loaded", "modprobe augurfs") \
 	X(AUGUR_E_SOURCE, "the source is not PROXY[,PROXY...]:/VOLUME", "example: proxy1,proxy2:/home") \

@@ -26,6 +26,12 @@ must_fail -m 'augurd' mount.augurfs "$(vol_source)" "$MNT" -o cache=/cache/ok,ct
 vol_mount
 mkdir -p /mnt/second
 must_fail -m 'in use|another' mount.augurfs "$(vol_source)" /mnt/second -o cache=/cache/a,ctl=/run/augur/agent.sock
+mkdir -p /cache/a/root/in
+must_fail -m 'in another cache' mount.augurfs "$(vol_source)" /mnt/second -o cache=/cache/a/root/in,ctl=/run/augur/agent.sock
+rmdir /cache/a/root/in; mv /cache/ok /cache/a/root/in
+must_fail mount -t augurfs -i "$(vol_source)" /mnt/second -o cache=/cache/a/root/in
+dmesg_has 'augurfs: cache=/cache/a/root/in is in use by' || fail "the kernel log does not say why: $(dmesg | tail -n 3)"
+mv /cache/a/root/in /cache/ok
 mkdir -p /cache/raw
 must_fail mount -t augurfs -i "$(vol_source)" /mnt/second -o cache=/cache/raw
 dmesg_has 'augurfs: /cache/raw.*augurd has not prepared.*mount.augurfs' || fail "the kernel log does not say why: $(dmesg | tail -n 3)"
