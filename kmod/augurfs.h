@@ -390,7 +390,8 @@ void augur_debugfs_del(struct augur_sb *asb);
 /* Named fault points; debugfs augurfs/inject/<name> holds "times" (0 off). */
 #define AUGUR_INJECTS(X) X(leak_req) X(drop_doorbell) X(skip_hide_xattr) X(no_coalesce) X(unstable_ino) X(unkillable) X(ignore_lease) X(lower_mtime) X(evict_pinned) \
 	X(show_holes) X(drop_resend) X(unfreezable) X(no_prefault) X(mark_early) X(any_session) \
-	X(handler_lock) X(no_wrap) X(map_around) X(late_read) X(lock_order) X(lazy_open)
+	X(handler_lock) X(no_wrap) X(map_around) X(late_read) X(lock_order) X(lazy_open) \
+	X(no_memory)
 enum augur_inject {
 #define X(n) AUGUR_INJECT_##n,
 	AUGUR_INJECTS(X)

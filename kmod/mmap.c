@@ -28,6 +28,7 @@
 #define FAULT_WANT	(256UL << 10)	/* worth having from an absent page on */
 #define MAP_WANT	(1UL << 20)	/* asked for when a mapping is made */
 #define AROUND_ROW	4		/* so much of the usual is mapped by a fault in a row */
+#define FAULT_TRIES	3	/* where there is no memory to ask */
 
 struct augur_vmops {
 	struct vm_operations_struct		ops;
@@ -87,15 +88,21 @@ static vm_fault_t fault_refuse(struct vm_fault *vmf, struct inode *inode, loff_t
 	return vmf->flags & FAULT_FLAG_RETRY_NOWAIT ? VM_FAULT_RETRY : VM_FAULT_SIGBUS;
 }
 
-/* Waits for the bytes with the fault's lock dropped; the mapping may be gone afterwards. */
+/*
+ * Waits for the bytes with the fault's lock dropped; the mapping may be gone afterwards.  A fault
+ * has nobody to say ENOMEM to, and the task must not die of a shortage that has passed.
+ */
 static int fault_wait(struct vm_fault *vmf, struct inode *inode, loff_t pos, u64 len, u64 want)
 {
 	struct file *upper = get_file(vmops_of(vmf->vma)->upper);
-	int err;
+	int err, tries = 0;
 
 	augur_stat_inc(AUGUR_SB(inode->i_sb), faults_absent);
 	release_fault_lock(vmf);
-	err = augur_need_range(inode, upper->private_data, pos, len, want, AUGUR_RQ_FAULT, false);
+	do {
+		err = augur_need_range(inode, upper->private_data, pos, len, want,
+				       AUGUR_RQ_FAULT, false);
+	} while (err == -ENOMEM && ++tries < FAULT_TRIES);
 	fput(upper);
 	return err;
 }

@@ -201,6 +201,8 @@ struct augur_req *augur_req_new(struct inode *inode, u32 op, const struct qstr *
 	err = may_ask(asb);
 	if (!err)
 		err = wait_for_room(asb);
+	if (!err && augur_inject(AUGUR_INJECT_no_memory))
+		err = -ENOMEM;
 	if (err)
 		return ERR_PTR(err);
 	req = req_alloc(inode, op, name);
