@@ -211,7 +211,7 @@ struct inode *augur_iget(struct super_block *sb, struct inode *lower, struct den
 
 	err = augur_lower_record(lower, lower_dentry, &rec);
 	if (err)
-		return ERR_PTR(-ENODATA);
+		return ERR_PTR(augur_not_a_record(err) ? -ENODATA : err);
 	return augur_iget_record(sb, lower, &rec);
 }
 
