@@ -73,25 +73,3 @@ is "$("$MNT/bin/python3.11" -c 'print(6 * 7)')" 42 "a program that was partly pr
 is "$(LD_PRELOAD=$MNT/bin/libc.so.6 "$MNT/bin/bash" -c 'echo lib')" lib "a library that was absent"
 same_tree "$ORIGIN/bin" "$MNT/bin"
 must_fail -m 'Text file busy|Read-only' bash -c "exec 5>> $MNT/bin/bash"
-
-# Huge pages of a half-present file: the lower file's read-ahead makes them, of these filesystems XFS's.
-cat > "$RUN/huge.py" <<'P'
-import mmap, os, sys
-f, g = open(sys.argv[1], "rb"), open(sys.argv[2], "rb")
-n = os.fstat(f.fileno()).st_size
-m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ, flags=mmap.MAP_SHARED)
-m.madvise(mmap.MADV_HUGEPAGE)
-for o in [1100 << 12, 3 << 20, 5000, n - 1, 2 << 20]:
-    g.seek(o)
-    assert m[o] == g.read(1)[0], f"differs at {o}"
-assert m[:] == open(sys.argv[2], "rb").read()
-P
-vol_umount; daemon_stop agent; umount /cache; scratch cache 512 xfs; agent_start; vol_mount
-dd if="$MNT/large/big" of=/dev/null bs=4096 skip=1100 count=1 status=none
-sync -f /cache; echo 3 > /proc/sys/vm/drop_caches	# what is present is not in memory: read-ahead goes over the rest
-pp python3 "$RUN/huge.py" "$MNT/large/big" "$ORIGIN/large/big"
-
-# XFS keeps the number of blocks to itself; ours must not be what its inodes say instead.
-cat "$MNT/large/big" > /dev/null
-vol_umount; vol_mount
-is "$(stat -c %b "$MNT/large/big")" "$(stat -c %b "$ORIGIN/large/big")" "blocks of a complete file on XFS"
