@@ -343,9 +343,12 @@ static void stream_free(struct vol *v, struct stream *st)
 
 	list_del(&st->link);
 	v->space.stream_bytes -= st->len;
-	/* What is left of it is as good as any. */
-	if (!--o->streamed && o->map)
+	/* What is left of it is as good as any: claimed, and counted. */
+	if (!--o->streamed && o->map) {
 		settle_add(v->c, o, 0);
+		if (cobj_present_bytes(o))
+			use_filled(v->c, o->oid, cobj_present_bytes(o));
+	}
 	cobj_put(v->c, o);
 	free(st);
 }
