@@ -418,6 +418,7 @@ static inline bool looks_pending(const struct vol *v) { return v->look_call || v
 
 /* ---- lease.c, reval.c, change.c, recover.c ---- */
 void lease_start(struct peer *p);
+void lease_all(struct vol *v);		/* asks for all leases now */
 void lease_mount(struct vol *v);	/* a mount has come: table and leases */
 void reval_request(struct req *r, struct cobj *o);
 /* Looks at one object again; what has changed is applied. */

@@ -151,7 +151,7 @@ static void mark_object(struct change *ch, struct cobj *o)
 static bool mark_moved(struct change *ch)
 {
 	bool want = ch->kind != AUGUR_INVAL_ENTRY && !ch->v->dead;
-	struct cobj *o = want ? cobj_peek(ch->v->c, ch->oid) : NULL;
+	struct cobj *o = want ? cobj_peek_any(ch->v->c, ch->oid) : NULL;
 
 	if (!o || (ch->known && (ch->is_dir || fh_equal(&o->fh, &ch->fh))))
 		return false;
@@ -215,11 +215,11 @@ static void parent_loaded(void *arg, struct cobj *o)
 		ch->parent_fh = o->fh;
 		o->gen++;
 	}
-	self = cobj_peek(ch->v->c, ch->oid);
+	self = cobj_peek_any(ch->v->c, ch->oid);
 	if (self)
 		mark_start(ch, self);
 	else
-		cobj_load(ch->v->c, ch->oid, obj_loaded, ch);
+		cobj_load_any(ch->v->c, ch->oid, obj_loaded, ch);
 }
 
 void change_apply(struct vol *v, u32 kind, const u8 *oid, const u8 *parent, const char *name, size_t name_len,
@@ -239,10 +239,10 @@ void change_apply(struct vol *v, u32 kind, const u8 *oid, const u8 *parent, cons
 		memcpy(ch->parent, parent, AUGUR_OID_LEN);
 		memcpy(ch->name, name, name_len);
 		ch->name_len = name_len;
-		cobj_load(v->c, parent, parent_loaded, ch);
+		cobj_load_any(v->c, parent, parent_loaded, ch);
 	} else {
 		/* Always through the index: done() must not come from inside. */
-		cobj_load(v->c, oid, obj_loaded, ch);
+		cobj_load_any(v->c, oid, obj_loaded, ch);
 	}
 }
 

@@ -385,7 +385,7 @@ static void answer_listed(struct dwork *d)
 		struct req *r = container_of(p, struct req, link);
 		u8 oid[AUGUR_OID_LEN];
 		int err = r->asked ? -ESTALE : lower_has(d->v->c, &d->o->fh, r->name, oid);
-		struct cobj *o = err ? NULL : cobj_peek(d->v->c, oid);
+		struct cobj *o = err ? NULL : cobj_peek_any(d->v->c, oid);
 
 		if (o && (o->flags & COBJ_STALE))
 			err = -ESTALE;		/* its record could not be marked yet */

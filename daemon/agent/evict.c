@@ -150,7 +150,7 @@ static void batch_go(struct evict_batch *b)
 	struct vol *v = b->v;
 
 	for (size_t i = 0; i < b->noids && !v->dead; i++) {
-		struct cobj *o = cobj_peek(v->c, b->oids[i]);
+		struct cobj *o = cobj_peek_any(v->c, b->oids[i]);
 
 		if (o && cobj_is_file(o) && o->size && !(o->flags & COBJ_STALE))
 			batch_take(b, o);
@@ -183,7 +183,7 @@ static void batch_start(struct evict_batch *b)
 	/* One at least, so that nothing is called from inside. */
 	b->loading = b->noids;
 	for (size_t i = 0; i < b->noids; i++)
-		cobj_load(c, b->oids[i], batch_loaded, b);
+		cobj_load_any(c, b->oids[i], batch_loaded, b);
 }
 
 void evict_objects(struct vol *v, const u8 (*oids)[AUGUR_OID_LEN], size_t n,

@@ -55,11 +55,11 @@ static void lease_stop(struct vol *v, u32 shard)
 
 /*
  * The last change whose mark is made, and what it shows is here; until then, what was kept before
- * stays: the next daemon is told again, and nothing is lost.
+ * stays: the next daemon is told again, and nothing is lost.  One without a row was not marked.
  */
 static void seq_keep(struct vol *v, u32 shard)
 {
-	if (!v->unmarked && list_empty(&v->changes) && !looks_pending(v))
+	if (!v->unmarked && list_empty(&v->changes) && !looks_pending(v) && !v->c->rows_lost)
 		cache_seq_store(v->c, shard, 0, v->leases[shard].seq);
 }
 
@@ -131,6 +131,12 @@ static bool sweep_unclear(struct sweep *s, const struct cobj_brief *b)
 	return true;
 }
 
+static void sweep_changed(struct sweep *s, const struct cobj_brief *b)
+{
+	s->changed++;
+	change_apply(s->v, S_ISDIR(b->mode) ? AUGUR_INVAL_DIR : AUGUR_INVAL_DATA, b->oid, NULL, NULL, 0, NULL, NULL);
+}
+
 static void sweep_answer(struct sweep *s, const struct reval_res *res)
 {
 	for (size_t i = s->first; i < s->at; i++) {
@@ -142,8 +148,7 @@ static void sweep_answer(struct sweep *s, const struct reval_res *res)
 		bit_set(s->seen, k);
 		if (!res->status || (res->status != -ESTALE && res->status != -ENOENT && sweep_unclear(s, b)))
 			return;
-		s->changed++;
-		change_apply(s->v, S_ISDIR(b->mode) ? AUGUR_INVAL_DIR : AUGUR_INVAL_DATA, res->oid, NULL, NULL, 0, NULL, NULL);
+		sweep_changed(s, b);
 		return;
 	}
 }
@@ -205,7 +210,13 @@ static void sweep_listed(void *arg, struct cobj_brief *b, size_t n)
 	struct sweep *s = arg;
 
 	s->b = b;
-	s->n = n;
+	/* Of one known by half there is nothing to be compared: it counts as changed. */
+	for (size_t i = 0; i < n; i++) {
+		if (!b[i].half)
+			b[s->n++] = b[i];
+		else if (!s->v->dead)
+			sweep_changed(s, &b[i]);
+	}
 	sweep_next(s);
 }
 
@@ -356,7 +367,8 @@ static void renew(struct peer *p)
 	struct renewal *r;
 	u32 n = 0;
 
-	if (self < 0 || !v->m || p->lease_flying)
+	/* What has no row would not be compared, nor marked when its owner tells of a change. */
+	if (self < 0 || !v->m || p->lease_flying || v->c->unclean)
 		return;
 	r = xcalloc(1, sizeof(*r));
 	wire_out_init(&r->c.req);
@@ -424,10 +436,17 @@ void lease_start(struct peer *p)
 	lease_now(p);
 }
 
+void lease_all(struct vol *v)
+{
+	struct list *p, *t;
+
+	list_for_each_safe(p, t, &v->peers)
+		lease_now(container_of(p, struct peer, link));
+}
+
 void lease_mount(struct vol *v)
 {
 	u16 groups[META_SLOTS];
-	struct list *p, *t;
 
 	if (!v->m || !v->map)
 		return;
@@ -436,6 +455,5 @@ void lease_mount(struct vol *v)
 	upcall_pu_table(v->m, 1, groups, META_SLOTS, v->map->version);
 	for (u32 i = 0; i < v->map->nshards; i++)
 		lease_push(v, i);
-	list_for_each_safe(p, t, &v->peers)
-		lease_now(container_of(p, struct peer, link));
+	lease_all(v);
 }

@@ -40,7 +40,7 @@ void log_name_wanted(void *ctx, const u8 *oid)
 	nl = xcalloc(1, sizeof(*nl));
 	nl->v = vol_get(v);
 	memcpy(nl->oid, oid, AUGUR_OID_LEN);
-	cobj_load(v->c, oid, name_loaded, nl);
+	cobj_load_any(v->c, oid, name_loaded, nl);
 }
 
 /* ---- what it holds ---- */

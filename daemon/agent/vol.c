@@ -299,7 +299,7 @@ static void inode_ahead(void *arg, const struct upcall_inode *in)
 	il->in = *in;
 	il->evictions = il->v->c->evictions;
 	il->map = in->map ? xmemdup(in->map, in->map_len) : NULL;
-	cobj_load(il->v->c, il->in.oid, inode_loaded, il);
+	cobj_load_any(il->v->c, il->in.oid, inode_loaded, il);
 }
 
 /* The mount's smallest chunk is that of stubs made from now on. */
@@ -478,20 +478,47 @@ static void seqs_load(struct vol *v)
 	CLEANUP_FREE struct cache_seq *s = xcalloc(META_SHARDS_MAX, sizeof(*s));
 
 	/* After a power cut a mark may be lost that its number says is there: compare everything. */
-	if (v->c->unclean || cache_seq_load(v->c, s, META_SHARDS_MAX))
+	if (v->c->cut || cache_seq_load(v->c, s, META_SHARDS_MAX))
 		return;
 	for (u32 i = 0; i < META_SHARDS_MAX; i++)
 		v->leases[i].seq = s[i].seq;
 }
 
-/* After a power cut the tree is compared with the index first: until then nothing is asked, so nothing answered. */
-static void checked(void *arg, int err)
+/* After a power cut nothing is asked before the tree was compared with the index, so nothing answered. */
+static void checked_cut(void *arg, int err)
 {
 	struct vol *v = arg;
 
 	if (!v->dead && !err)
 		peers_start(v);
 	vol_put(v);
+}
+
+static void checked(void *arg, int err)
+{
+	struct vol *v = arg;
+
+	if (!v->dead && !err)
+		lease_all(v);
+	vol_put(v);
+}
+
+static void on_doubted(void *ctx, const u8 *oid, bool is_dir, const u8 *parent, const char *name)
+{
+	struct vol *v = ctx;
+
+	if (!v->dead)
+		change_apply(v, is_dir ? AUGUR_INVAL_DIR : AUGUR_INVAL_DATA, oid, parent, name, strlen(name), NULL, NULL);
+}
+
+static void start(struct vol *v)
+{
+	bool cut = v->c->cut;
+
+	if (v->c->unclean)
+		cache_check(v->c, cut ? checked_cut : checked, vol_get(v));
+	if (!cut)
+		peers_start(v);
 }
 
 static int attach_cache(struct vol *v, const char *dir, enum ctl_error *cause)
@@ -547,6 +574,8 @@ int vol_new(struct agent *ag, const char *source, const char *dir, struct vol **
 	}
 	v->c->settled = on_settled;
 	v->c->settled_ctx = v;
+	v->c->doubted = on_doubted;
+	v->c->doubted_ctx = v;
 	if (!ag->no_history && history_open(ag->io, log, &ag->history, &v->h))
 		v->h = NULL;	/* said there; a log is no reason not to serve */
 	if (v->h) {
@@ -556,10 +585,7 @@ int vol_new(struct agent *ag, const char *source, const char *dir, struct vol **
 	seqs_load(v);
 	list_add_tail(&ag->vols, &v->link);
 	log_info("event=attached cache=%s source=%s stamped=%d", dir, source, v->c->stamped);
-	if (v->c->unclean)
-		cache_check(v->c, checked, vol_get(v));
-	else
-		peers_start(v);
+	start(v);
 	*out = v;
 	return 0;
 }
@@ -575,6 +601,7 @@ void vol_close(struct vol *v, void (*done)(void *arg), void *arg)
 		upcall_unregister(v->m);
 	v->m = NULL;
 	v->dead = true;
+	cache_check_stop(v->c);
 	peers_free(v);
 	dir_drop_requests(v);
 	file_drop_requests(v);

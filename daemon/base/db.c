@@ -270,6 +270,12 @@ int db_open(struct io *io, const char *path, enum db_sync sync, const char *sche
 	return 0;
 }
 
+void db_drain(struct db *db)
+{
+	run_all(db);
+	deliver(db);
+}
+
 void db_close(struct db *db)
 {
 	if (!db)

@@ -44,7 +44,9 @@ void db_ballast(struct db *db, u64 bytes);
 void db_queue(struct db *db, struct db_job *job);
 /* Runs @job and waits: start-up and shut-down only. */
 int db_call(struct db *db, struct db_job *job);
-/* Finishes what is queued, calls what is left of done(), writes the clean mark. NULL is fine. */
+/* Finishes what is queued and calls what is left of done(): shut-down only. */
+void db_drain(struct db *db);
+/* The same, then writes the clean mark. NULL is fine. */
 void db_close(struct db *db);
 /*
  * Cached prepared statement of this connection, reset and without bindings; inside a job only.

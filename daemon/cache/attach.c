@@ -273,9 +273,12 @@ static int check_identity(struct cache *c, enum cache_fault *fault)
 	if (index_meta_get(c, "clean", &clean, &len))
 		clean = 0;
 	cache_boot_id(boot);
-	c->unclean = !clean && strcmp(boot, old_boot);
-	if (c->unclean)
+	c->unclean = !clean;
+	c->cut = c->unclean && strcmp(boot, old_boot);
+	if (c->cut)
 		log_notice("event=unclean_stop cache=%s effect=\"the tree is compared with the index, unsettled bytes are fetched again\"", c->dir);
+	else if (c->unclean)
+		log_notice("event=unclean_stop cache=%s effect=\"the tree is compared with the index while it is used\"", c->dir);
 	return 0;
 }
 
@@ -290,7 +293,7 @@ static int mark_in_use(struct cache *c, enum cache_fault *fault)
 	if (!err)
 		err = index_meta_put(c, "identity", &now, sizeof(now));
 	/* After a power cut the boot is noted when the tree has been compared (check.c). */
-	if (!err && !c->unclean)
+	if (!err && !c->cut)
 		err = index_meta_put(c, "boot_id", boot, strlen(boot));
 	if (!err)
 		err = index_meta_put(c, "clean", &clean, 1);
@@ -420,21 +423,34 @@ int cache_stamp(struct cache *c, const char *volume, const u8 id[16], const stru
 
 struct closing { struct cache *c; void (*done)(void *arg); void *arg; struct io_op tick; };
 
+/* What comes back may have more of them. */
+static bool rows_written(struct cache *c)
+{
+	for (int i = 0; i < 3 && (!i || c->batch || c->uses.live); i++) {
+		use_flush(c);
+		index_flush(c);
+		db_drain(c->db);
+	}
+	return !c->batch && !c->uses.live && !c->rows_lost;
+}
+
+/* The end is called clean last: a row that the disk refuses leaves it unclean, and the next start finds it. */
 static void close_now(struct cache *c, bool clean)
 {
 	u8 one = 1;
 
 	c->closing = true;
+	cache_check_stop(c);
 	if (c->settle_op.busy)
 		c->io->ops->cancel(c->io, &c->settle_op);
-	use_flush(c);
 	if (c->use_op.busy)
 		c->io->ops->cancel(c->io, &c->use_op);
-	index_flush(c);
 	if (c->batch_op.busy)
 		c->io->ops->cancel(c->io, &c->batch_op);
-	if (clean)
+	if (rows_written(c) && clean)
 		index_meta_put(c, "clean", &one, 1);
+	else
+		log_notice("event=unclean_close cache=%s effect=\"the next start compares the tree with the index\"", c->dir);
 	db_close(c->db);
 	c->db = NULL;
 }
@@ -444,7 +460,8 @@ static void close_last(struct io_op *op, int res)
 	struct closing *cl = container_of(op, struct closing, tick);
 
 	/* Until jobs on workers and cancelled timers have come back. */
-	if (cl->c->busy || cl->c->batch_op.busy || cl->c->use_op.busy || cl->c->settle_op.busy || cl->c->settling) {
+	if (cl->c->busy || cl->c->batch_op.busy || cl->c->use_op.busy || cl->c->settle_op.busy || cl->c->settling ||
+	    cl->c->checking) {
 		cl->c->io->ops->timer(cl->c->io, op, io_now(cl->c->io) + 10000000);
 		return;
 	}

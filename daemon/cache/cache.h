@@ -7,7 +7,8 @@
  *   - the record trusted.augur of an inode is written last, so a half-made stub is never seen;
  *   - bytes land without a sync; their claim (the COMPLETE flag of the record, or the map row
  *     of a partial file) follows lazily in groups, after a sync (settle.c);
- *   - the index is a convenience: a row lost with the power is found again at the owner.
+ *   - rows of the index are written lazily: one lost with the power, a killed agent or a full disk
+ *     is found again by the next start (check.c), and what only its owner can say of it, there.
  *
  * Threads: everything here is called on the loop thread.  Functions marked "worker" run on
  * IO_POOL_LOWER, touch only the job they were given and the descriptors and constants of
@@ -34,8 +35,9 @@ enum {
 	COBJ_SUSPECT	= 1 << 4,	/* a sync failed: never claim again (R8) */
 	COBJ_AHEAD	= 1 << 5,	/* fetched before anybody asked */
 	COBJ_EVICTING	= 1 << 6,	/* from before its claim is taken back until its hole is punched: no fills */
+	COBJ_HALF	= 1 << 7,	/* found in the tree, its row was lost: where it lies is known, not what its owner said */
 };
-#define COBJ_STORED	(COBJ_CAPS | COBJ_LINKS)	/* kept in the index */
+#define COBJ_STORED	(COBJ_CAPS | COBJ_LINKS | COBJ_HALF)	/* kept in the index */
 
 /* An object, in memory. */
 struct cobj {
@@ -73,7 +75,13 @@ struct cache {
 	char		volume[64];
 	u8		volume_id[16];
 	bool		stamped;	/* belongs to volume_id; root has a record */
-	bool		unclean;	/* the last user did not close it and the machine restarted: not checked yet */
+	bool		unclean;	/* the last user did not close it, or could not write all rows: not checked yet */
+	bool		cut;		/* and the machine restarted: marks may be lost, too */
+	bool		rows_lost;	/* rows that were not written will not be: the end is not clean */
+	struct check	*checking;
+	/* check.c: at this name is another inode of the object than that of its row */
+	void		(*doubted)(void *ctx, const u8 *oid, bool is_dir, const u8 *parent, const char *name);
+	void		*doubted_ctx;
 	u8		root_oid[AUGUR_OID_LEN];
 	const char	*weakness;	/* why its disk may not keep what was synced (disk.c), or NULL */
 	bool		modes_stay;	/* no umask: an inode is made with the mode it shall have */
@@ -127,11 +135,14 @@ int cache_attach(struct io *io, const char *dir, struct cache **out, enum cache_
 /* Binds it to a volume and gives root/ its record; -EXDEV: it belongs to another volume. */
 int cache_stamp(struct cache *c, const char *volume, const u8 id[16], const struct wire_entry *root);
 /*
- * After an unclean end, before anything is asked or served: what of the tree is not what its row
- * says is marked, and no sequence number is believed.  done(arg, err) on the loop; an error: the
- * cache cannot be used.
+ * After an unclean end (check.c): what lies in the tree has a row, and its bytes are accounted for.
+ * Without a cut the cache may be used meanwhile, but for leases, and what the disk refuses is tried
+ * again.  After one nothing may be asked or served before: what is not as its row says is marked,
+ * and no sequence number is believed; an error then means that the cache cannot be used.
+ * done(arg, err) on the loop; -ECANCELED: it was stopped, and the next start checks.
  */
 void cache_check(struct cache *c, void (*done)(void *arg, int err), void *arg);
+void cache_check_stop(struct cache *c);
 /* Final settle, then closes; done(arg) when over.  With done NULL: without the settle, at once. */
 void cache_close(struct cache *c, void (*done)(void *arg), void *arg);
 struct cache_space { u64 total, free, used, inodes, inodes_free; };	/* free: for everybody; inodes 0: no such limit */
@@ -151,6 +162,9 @@ struct cobj *cobj_peek(struct cache *c, const u8 *oid);		/* in memory, or NULL; 
 typedef void cobj_fn(void *arg, struct cobj *o);
 /* fn from the loop, never from inside; o NULL: not known. */
 void cobj_load(struct cache *c, const u8 *oid, cobj_fn *fn, void *arg);
+/* The same for who asks only where it lies: also one that is known by half. */
+struct cobj *cobj_peek_any(struct cache *c, const u8 *oid);
+void cobj_load_any(struct cache *c, const u8 *oid, cobj_fn *fn, void *arg);
 static inline void cobj_get(struct cobj *o) { o->refs++; }
 void cobj_put(struct cache *c, struct cobj *o);
 /* Takes an entry of the owner whose stub is @fh; resets presence if the version is another. */
@@ -166,7 +180,7 @@ typedef void cobj_names_fn(void *arg, struct cobj_name *names, size_t n);
 /* All known names, with the handles of their directories; names valid in the call. */
 void cobj_names(struct cache *c, struct cobj *o, cobj_names_fn *fn, void *arg);
 /* Every object whose PU satisfies want(), for a sweep: fn gets an array it must free. */
-struct cobj_brief { u8 oid[AUGUR_OID_LEN]; u64 version, tag; u32 pu, mode; u8 loc_len; u8 loc[WIRE_LOCATOR_MAX]; };
+struct cobj_brief { u8 oid[AUGUR_OID_LEN]; u64 version, tag; u32 pu, mode; bool half; u8 loc_len; u8 loc[WIRE_LOCATOR_MAX]; };
 typedef void cobj_briefs_fn(void *arg, struct cobj_brief *b, size_t n);
 void cobj_briefs(struct cache *c, bool (*want)(void *arg, u32 pu), cobj_briefs_fn *fn, void *arg);
 void index_flush(struct cache *c);

@@ -90,13 +90,24 @@ static struct cobj *cobj_new(struct cache *c, const u8 *oid)
 	return o;
 }
 
-struct cobj *cobj_peek(struct cache *c, const u8 *oid)
+struct cobj *cobj_peek_any(struct cache *c, const u8 *oid)
 {
 	struct cobj *o = map_get(&c->objs, oid);
 
 	if (o)
 		lru_touch(c, o);
 	return o;
+}
+
+/* Of one known by half the owner has to be asked: as if it were not known. */
+static struct cobj *unless_half(struct cobj *o)
+{
+	return o && !(o->flags & COBJ_HALF) ? o : NULL;
+}
+
+struct cobj *cobj_peek(struct cache *c, const u8 *oid)
+{
+	return unless_half(cobj_peek_any(c, oid));
 }
 
 void cobj_put(struct cache *c, struct cobj *o)
@@ -130,18 +141,27 @@ static void cobj_set_names(struct cobj *o, const u8 *loc, size_t loc_len, const 
 	}
 }
 
+/* The tag is made of times and size, which is what is known of one without it. */
+static bool same_state(const struct cobj *o, const struct wire_attr *a)
+{
+	if (!(o->flags & COBJ_HALF))
+		return o->version == a->version && o->tag == a->tag;
+	return o->version == a->version && o->size == a->size && o->ctime_sec == a->ctime_sec &&
+	       o->ctime_nsec == a->ctime_nsec && o->mtime_sec == a->mtime_sec && o->mtime_nsec == a->mtime_nsec;
+}
+
 struct cobj *cobj_update(struct cache *c, const struct wire_attr *a, const u8 *loc, size_t loc_len,
 			 const u8 *parent, const char *name, size_t name_len, const struct fh *fh,
 			 u8 shift, u8 flags)
 {
-	struct cobj *o = cobj_peek(c, a->oid);
+	struct cobj *o = cobj_peek_any(c, a->oid);
 	bool fresh = !o;
 
 	if (!o) {
 		o = cobj_new(c, a->oid);
 		c->n_objects++;
 	}
-	if (fresh || !fh_equal(&o->fh, fh) || o->version != a->version || o->tag != a->tag) {
+	if (fresh || !fh_equal(&o->fh, fh) || !same_state(o, a)) {
 		bool dir = S_ISDIR(a->mode);
 
 		/* Presence belongs to one version in one inode; a directory's is kept by its record. */
@@ -151,7 +171,7 @@ struct cobj *cobj_update(struct cache *c, const struct wire_attr *a, const u8 *l
 		o->flags &= COBJ_AHEAD;
 		o->ahead_left = 0;
 	}
-	o->flags = (o->flags & ~COBJ_STALE) | flags;
+	o->flags = (o->flags & ~(COBJ_STALE | COBJ_HALF)) | flags;
 	if (a->nlink > 1 && !S_ISDIR(a->mode))
 		o->flags |= COBJ_LINKS;
 	o->fh = *fh;
@@ -197,7 +217,7 @@ static int db_run(sqlite3_stmt *st)
 	return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : -EIO;
 }
 
-static int db_forget(sqlite3 *sq, const struct row *r)
+int index_forget(sqlite3 *sq, const u8 *oid)
 {
 	static const char *const sql[] = {
 		"DELETE FROM obj WHERE oid = ?1", "DELETE FROM map WHERE oid = ?1", "DELETE FROM name WHERE oid = ?1",
@@ -210,7 +230,7 @@ static int db_forget(sqlite3 *sq, const struct row *r)
 
 		if (!st)
 			return -EIO;
-		sqlite3_bind_blob(st, 1, r->oid, AUGUR_OID_LEN, SQLITE_STATIC);
+		sqlite3_bind_blob(st, 1, oid, AUGUR_OID_LEN, SQLITE_STATIC);
 		err = db_run(st);
 	}
 	return err;
@@ -233,7 +253,7 @@ static int db_row(sqlite3 *sq, const struct row *r)
 	sqlite3_stmt *st;
 
 	if (r->forget)
-		return db_forget(sq, r);
+		return index_forget(sq, r->oid);
 	if (r->extra_name)
 		return db_name(sq, r);
 	st = db_stmt(sq, "INSERT OR REPLACE INTO obj VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)");
@@ -285,6 +305,8 @@ static void row_again(struct cache *c, const struct row *r)
 		*row_new(c) = *r;
 	else if (!r->forget && !r->extra_name && o)
 		cobj_store(c, o);
+	else if (!r->forget)
+		c->rows_lost = true;
 }
 
 /*
@@ -300,6 +322,8 @@ static void batch_done(struct db_job *job, int res)
 	if (res && !c->rows_refused)
 		log_warn("event=index_write error=\"%s\" action=retry hint=\"check the cache disk\"", strerror(-res));
 	c->rows_refused = res;
+	if (res && (c->closing || !c->db))
+		c->rows_lost = true;
 	for (u32 i = 0; res && i < b->n && !c->closing && c->db; i++)
 		row_again(c, &b->rows[i]);
 	batch_free(job);
@@ -412,6 +436,7 @@ struct load {
 	struct row	row;
 	struct map_row	map;
 	u32		crc;
+	bool		any;
 	cobj_fn		*fn;
 	void		*arg;
 };
@@ -535,17 +560,17 @@ static struct cobj *load_obj(struct load *l)
 static void load_done(struct db_job *job, int res)
 {
 	struct load *l = container_of(job, struct load, job);
-	struct cobj *o = cobj_peek(l->c, l->oid);	/* somebody else may have been faster */
+	struct cobj *o = cobj_peek_any(l->c, l->oid);	/* somebody else may have been faster */
 
 	if (!o && !res && l->found)
 		o = load_obj(l);
-	l->fn(l->arg, o);
+	l->fn(l->arg, l->any ? o : unless_half(o));
 	lru_trim(l->c);
 	free(l->map.map);
 	free(l);
 }
 
-void cobj_load(struct cache *c, const u8 *oid, cobj_fn *fn, void *arg)
+static void load(struct cache *c, const u8 *oid, bool any, cobj_fn *fn, void *arg)
 {
 	struct load *l = xcalloc(1, sizeof(*l));
 
@@ -553,11 +578,22 @@ void cobj_load(struct cache *c, const u8 *oid, cobj_fn *fn, void *arg)
 	index_flush(c);
 	l->c = c;
 	memcpy(l->oid, oid, AUGUR_OID_LEN);
+	l->any = any;
 	l->fn = fn;
 	l->arg = arg;
 	l->job.fn = db_load;
 	l->job.done = load_done;
 	index_queue(c, &l->job);
+}
+
+void cobj_load(struct cache *c, const u8 *oid, cobj_fn *fn, void *arg)
+{
+	load(c, oid, false, fn, arg);
+}
+
+void cobj_load_any(struct cache *c, const u8 *oid, cobj_fn *fn, void *arg)
+{
+	load(c, oid, true, fn, arg);
 }
 
 /* ---- start and end ---- */

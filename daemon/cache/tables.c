@@ -207,7 +207,7 @@ struct briefs_job {
 static int db_briefs(sqlite3 *sq, struct db_job *job)
 {
 	struct briefs_job *j = container_of(job, struct briefs_job, job);
-	sqlite3_stmt *st = db_stmt(sq, "SELECT oid, loc, pu, mode, version, tag FROM obj");
+	sqlite3_stmt *st = db_stmt(sq, "SELECT oid, loc, pu, mode, version, tag, flags FROM obj");
 
 	if (!st)
 		return -EIO;
@@ -231,6 +231,7 @@ static int db_briefs(sqlite3 *sq, struct db_job *job)
 		b->mode = sqlite3_column_int64(st, 3);
 		b->version = sqlite3_column_int64(st, 4);
 		b->tag = sqlite3_column_int64(st, 5);
+		b->half = sqlite3_column_int64(st, 6) & COBJ_HALF;
 	}
 	sqlite3_reset(st);
 	return 0;

@@ -91,9 +91,15 @@ static void flush_done(struct db_job *job, int res)
 	struct use_flush *f = container_of(job, struct use_flush, job);
 	struct cache *c = f->c;
 
+	if (res && (c->closing || !c->db))
+		c->rows_lost = true;
 	for (size_t i = 0; i < f->n && res && res != -ESHUTDOWN; i++) {
-		if (map_get(&c->uses, f->u[i]->oid) || c->uses.live >= PENDING_MAX)
+		if (map_get(&c->uses, f->u[i]->oid))
 			continue;
+		if (c->uses.live >= PENDING_MAX) {
+			c->rows_lost = true;
+			continue;
+		}
 		map_put(&c->uses, f->u[i]);
 		f->u[i] = NULL;
 	}
@@ -108,6 +114,7 @@ void use_flush(struct cache *c)
 
 	if (!c->uses.live)
 		return;
+	index_flush(c);		/* none is there before its object's row (check.c) */
 	f = xcalloc(1, sizeof(*f));
 	f->c = c;
 	f->u = xcalloc(c->uses.live, sizeof(struct use *));
