@@ -19,6 +19,7 @@
 #include <sys/xattr.h>
 
 #include "base/log.h"
+#include "base/seeded.h"
 #include "cache/index.h"
 
 #define BALLAST_MIN	(256ull << 10)
@@ -273,7 +274,7 @@ static int check_identity(struct cache *c, enum cache_fault *fault)
 	if (index_meta_get(c, "clean", &clean, &len))
 		clean = 0;
 	cache_boot_id(boot);
-	c->unclean = !clean;
+	c->unclean = !clean && !seeded(SEEDED_LOST_ROWS);
 	c->cut = c->unclean && strcmp(boot, old_boot);
 	if (c->cut)
 		log_notice("event=unclean_stop cache=%s effect=\"the tree is compared with the index, unsettled bytes are fetched again\"", c->dir);

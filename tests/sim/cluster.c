@@ -16,7 +16,7 @@ struct agent sim_agent;
 static struct pnode { struct proxy *p; struct role_cfg cfg; u64 up_at; bool bounce; u64 down_ns; } px[PROXIES + 1];
 static struct vol *vol;
 static char *top_dir, *cache_dir;
-static bool agent_wanted_new, agent_closing, agent_ready, waiting_ready;
+static bool agent_wanted_new, agent_killed, agent_closing, agent_ready, waiting_ready;
 static u64 agent_retry;
 
 /* ---- what main.c has ---- */
@@ -164,9 +164,26 @@ static void agent_down(void)
 		violated("the agent does not come to its end");
 }
 
-void agent_bounce(void)
+void agent_bounce(bool kill)
 {
 	agent_wanted_new = true;
+	agent_killed |= kill;
+}
+
+static void agent_again(void)
+{
+	bool killed = agent_killed;
+
+	agent_wanted_new = agent_killed = false;
+	hits[killed ? HIT_AGENT_KILL : HIT_AGENT]++;
+	if (killed)
+		rows_keep(cache_dir);
+	agent_down();
+	if (killed) {
+		disk_release();		/* what was there finds room again */
+		rows_back(cache_dir);
+	}
+	agent_up();
 }
 
 bool cluster_ready(void)
@@ -192,12 +209,8 @@ void cluster_poll(void)
 		if (!px[i].p && (sim_now >= px[i].up_at || sim_quiet))
 			proxy_up(i);
 	}
-	if (agent_wanted_new && vol) {
-		agent_wanted_new = false;
-		hits[HIT_AGENT]++;
-		agent_down();
-		agent_up();
-	}
+	if (agent_wanted_new && vol)
+		agent_again();
 	if (!vol && sim_now >= agent_retry)
 		agent_up();
 	agent_wait();
@@ -241,6 +254,7 @@ void cluster_check_rest(void)
 void cluster_end(void)
 {
 	agent_down();
+	rows_check(cache_dir);
 	sim_agent.io->ops->destroy(sim_agent.io);
 	for (int i = PROXIES; i >= 1; i--)
 		if (px[i].p)

@@ -8,7 +8,7 @@
 
 #define FAULTS_MAX	16
 
-enum fault_kind { F_RESET, F_CUT, F_CUT_ANSWER, F_REFUSE, F_PROXY, F_AGENT, F_CACHE_DISK, F_FILL, F_ORIGIN_DISK };
+enum fault_kind { F_RESET, F_CUT, F_CUT_ANSWER, F_REFUSE, F_PROXY, F_AGENT, F_KILL, F_CACHE_DISK, F_FILL, F_ORIGIN_DISK };
 
 struct fault { struct event ev; enum fault_kind kind; };
 
@@ -74,7 +74,8 @@ static void strike(struct event *e)
 		proxy_bounce(proxy, between(MSEC, 6 * SEC));
 		break;
 	case F_AGENT:
-		agent_bounce();
+	case F_KILL:
+		agent_bounce(f->kind == F_KILL);
 		break;
 	case F_FILL:
 		fill_disk();
@@ -90,7 +91,7 @@ static void strike(struct event *e)
 void faults_plan(u64 from, u64 to)
 {
 	static const enum fault_kind kinds[] = {
-		F_RESET, F_RESET, F_RESET, F_CUT, F_CUT, F_CUT_ANSWER, F_REFUSE, F_PROXY, F_PROXY, F_AGENT, F_CACHE_DISK,
+		F_RESET, F_RESET, F_RESET, F_CUT, F_CUT, F_CUT_ANSWER, F_REFUSE, F_PROXY, F_PROXY, F_AGENT, F_KILL, F_CACHE_DISK,
 		F_CACHE_DISK, F_CACHE_DISK, F_FILL, F_FILL, F_ORIGIN_DISK, F_ORIGIN_DISK,
 	};
 
@@ -104,7 +105,7 @@ void faults_plan(u64 from, u64 to)
 bool faults_restart_agent(void)
 {
 	for (unsigned int i = 0; i < nplan; i++)
-		if (plan[i].kind == F_AGENT)
+		if (plan[i].kind == F_AGENT || plan[i].kind == F_KILL)
 			return true;
 	return false;
 }

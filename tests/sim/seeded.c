@@ -13,6 +13,7 @@ static const char *const names[SEEDED_BUGS] = {
 	[SEEDED_STALE_LEASE] = "stale-lease",
 	[SEEDED_WRONG_REPLY] = "wrong-reply",
 	[SEEDED_STALE_REPLY] = "stale-reply",
+	[SEEDED_LOST_ROWS] = "lost-rows",
 };
 
 int seeded_choose(const char *name)

@@ -7,7 +7,8 @@
  *	net.c		connections and what happens to them	fs.c		system calls of the jobs
  *	kernel.c	the module: requests, grants, leases	readers.c	who reads, and what may be seen
  *	origin_sim.c	the tree, its history, edits		cluster.c	proxies and agent, start and end
- *	faults.c	what goes wrong, and when		main.c		seeds, processes, verdicts
+ *	faults.c	what goes wrong, and when		rows.c		the agent's index, and what a kill leaves
+ *	main.c		seeds, processes, verdicts
  *
  * A run is a child process of its own, so every run begins with the same memory.  Nothing here
  * asks the real clock or a real source of random numbers; what the real filesystem (a tmpfs of
@@ -38,7 +39,7 @@ extern bool sim_quiet;				/* the load is over and the world is healed */
 /* What a run met, counted where it has an effect: a kind that never hits is a hole in the test. */
 #define SIM_HITS(X)								\
 	X(RESET, "reset") X(DROP, "drop") X(DELAY, "delay") X(REORDER, "reorder") X(CUT_ANSWER, "cut_answer")	\
-	X(REFUSE, "refuse") X(PROXY, "proxy_restart") X(AGENT, "agent_restart") X(EIO, "eio") X(ENOSPC, "enospc")	\
+	X(REFUSE, "refuse") X(PROXY, "proxy_restart") X(AGENT, "agent_restart") X(AGENT_KILL, "agent_kill") X(EIO, "eio") X(ENOSPC, "enospc")	\
 	X(SHORT, "short_io") X(SLOW, "slow_disk") X(SQUEEZE, "disk_filled") X(EVICT, "evict") X(STREAM, "stream")	\
 	X(NO_DAEMON, "no_daemon") X(KILL, "kill") X(TIMEOUT, "timeout")
 #define SIM_HIT(id, name) HIT_##id,
@@ -170,11 +171,16 @@ extern u64 reads_done, reads_failed;
 void cluster_begin(const char *top, bool rescan);
 void cluster_end(void);
 void proxy_bounce(int i, u64 down_ns);
-void agent_bounce(void);
+void agent_bounce(bool kill);
 /* What was asked for by the two above happens here, outside of any event. */
 void cluster_poll(void);
 bool cluster_ready(void);
 void cluster_check_rest(void);
+
+/* ---- rows.c ---- */
+void rows_keep(const char *cache);		/* the agent is about to be killed */
+void rows_back(const char *cache);		/* it was */
+void rows_check(const char *cache);		/* it has ended: all that lies there has a row */
 
 /* ---- faults.c ---- */
 void faults_plan(u64 from, u64 to);
