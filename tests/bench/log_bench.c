@@ -4,9 +4,11 @@
  * threads stand for processors and write into rings as the module does (kmod/common/ring.h), the
  * loop drains them in messages of the module's size into the history.
  *
- *   log_bench [-d DIR] [-r RECORDS_A_SECOND] [-s SECONDS] [-k RING_KIB] [-t THREADS]
+ *   log_bench [-d DIR] [-r EVENTS_A_SECOND] [-s SECONDS] [-k RING_KIB] [-t THREADS]
  *
- * Prints "name value" lines.  Nothing may get lost uncounted: produced = accepted + dropped.
+ * An event is an open, a read or a close; an open is two records, as who did it has one of its
+ * own.  Prints "name value" lines; events are counted as events, all else in records.  Nothing
+ * may get lost uncounted: records = accepted + dropped.
  */
 #include <err.h>
 #include <pthread.h>
@@ -27,8 +29,8 @@ struct producer {
 	struct augur_ring ring;
 	pthread_t	thread;
 	u32		cpu, seed;
-	double		rate;
-	u64		produced;
+	double		rate;			/* of events */
+	u64		events, produced;	/* produced: records */
 	bool		done;
 };
 
@@ -87,6 +89,7 @@ static void produce(struct producer *p)
 		if (kick)
 			io->ops->wake(io);
 		p->produced += n;
+		p->events++;
 	}
 }
 
@@ -100,11 +103,11 @@ static void *run_producer(void *arg)
 		u64 due = (u64)((now - begin) / 1e9 * p->rate) - skipped;
 		struct timespec ts = { .tv_nsec = TICK_NS };
 
-		if (due > p->produced + p->rate / 100) {
-			skipped += due - p->produced - (u64)(p->rate / 100);
-			due = p->produced + (u64)(p->rate / 100);
+		if (due > p->events + p->rate / 100) {
+			skipped += due - p->events - (u64)(p->rate / 100);
+			due = p->events + (u64)(p->rate / 100);
 		}
-		while (p->produced < due)
+		while (p->events < due)
 			produce(p);
 		nanosleep(&ts, NULL);
 		now = clock_ns(CLOCK_MONOTONIC);
@@ -179,17 +182,19 @@ static void settle(void)
 static void report(double took, double cpu)
 {
 	struct history_stats st;
-	u64 produced = 0, dropped = 0;
+	u64 events = 0, produced = 0, dropped = 0;
 
 	for (unsigned int i = 0; i < threads; i++) {
 		/* Drops after the last message are told with the next one. */
 		history_add(h, prod[i].cpu, prod[i].ring.tail, prod[i].ring.dropped, NULL, 0);
+		events += prod[i].events;
 		produced += prod[i].produced;
 		dropped += prod[i].ring.dropped;
 	}
 	history_stats(h, &st);
-	printf("produced %llu\na_second %.0f\naccepted %llu\ndropped %llu\n", (unsigned long long)produced, produced / took,
-	       (unsigned long long)st.accepted, (unsigned long long)history_dropped(&st));
+	printf("events %llu\nevents_a_second %.0f\nrecords %llu\nrecords_a_second %.0f\n", (unsigned long long)events,
+	       events / took, (unsigned long long)produced, produced / took);
+	printf("accepted %llu\ndropped %llu\n", (unsigned long long)st.accepted, (unsigned long long)history_dropped(&st));
 	printf("dropped_ring %llu\ndropped_queue %llu\nuncounted %lld\n", (unsigned long long)dropped,
 	       (unsigned long long)st.dropped_queue, (long long)(produced - st.accepted - history_dropped(&st)));
 	printf("rows %llu\nbytes %llu\ncpu_us_a_record %.3f\n", (unsigned long long)st.rows, (unsigned long long)st.bytes,
@@ -212,7 +217,7 @@ int main(int argc, char **argv)
 		case 's': seconds = strtoull(optarg, NULL, 10); break;
 		case 'k': ring_kib = strtoull(optarg, NULL, 10); break;
 		case 't': threads = atoi(optarg); break;
-		default: errx(2, "usage: log_bench [-d DIR] [-r RATE] [-s SECONDS] [-k RING_KIB] [-t THREADS]");
+		default: errx(2, "usage: log_bench [-d DIR] [-r EVENTS_A_SECOND] [-s SECONDS] [-k RING_KIB] [-t THREADS]");
 		}
 	}
 	if (!threads || threads > THREADS_MAX || !ring_kib || ring_kib & (ring_kib - 1))
