@@ -58,6 +58,7 @@ struct agent {
 	struct list	vols;
 	struct list	listeners;	/* events.c */
 	const char	*id;
+	const char	*mountinfo;	/* of a test; NULL: the process's own */
 	u8		client_id[16];
 	u32		lease_ms;	/* upper bound, 0: none */
 	bool		only_static;	/* serve --cache alone */
@@ -173,6 +174,7 @@ struct vol {
 	bool		reval_armed;
 	struct space	space;
 	struct list	evicts;		/* evict.c: batches, the first runs */
+	struct list	unpins;		/* tree.c: walks under way that unpin */
 	u64		pinned_bytes;	/* pin.c, as last counted */
 	size_t		npins;
 	bool		measuring;
@@ -482,6 +484,10 @@ void unpin_verb(void *ctx, struct ctl_req *r, json_t *args);
 void evict_verb(void *ctx, struct ctl_req *r, json_t *args);
 void pins_verb(void *ctx, struct ctl_req *r, json_t *args);
 
+/* ---- tree.c ---- */
+/* An object of several names has got one in a pinned directory. */
+void tree_linked(struct vol *v, const u8 *oid, const struct fh *fh);
+
 /* ---- space.c ---- */
 void space_init(struct vol *v);
 void space_mount(struct vol *v);
@@ -504,6 +510,8 @@ void warm_run(struct agent *ag, struct ctl_req *r, json_t *args);
 struct vol *verbs_vol(struct agent *ag, u64 id);
 /* Volume, and the object behind an absolute path in a mount; *rel_fd: O_PATH of the lower inode. */
 int verbs_path(struct agent *ag, const char *path, struct vol **v, int *fd);
+/* A mount point of the whole volume, one that @path is below if there is one; to be freed, NULL: not mounted here. */
+char *verbs_point(const struct vol *v, const char *path);
 extern const struct ctl_verb agent_verbs[];
 
 #endif

@@ -111,8 +111,13 @@ static void job_run(struct dir_job *dj)
 		qsort(d->names, d->nnames, sizeof(u64), cmp_u64);
 	if (d->err)
 		dj->j->set_complete = false;
-	for (u32 i = 0; i < dj->j->n; i++)
-		know(&dj->j->ents[i], cobj_peek(d->v->c, dj->j->ents[i].attr.oid));
+	for (u32 i = 0; i < dj->j->n; i++) {
+		struct stub_ent *s = &dj->j->ents[i];
+
+		know(s, cobj_peek(d->v->c, s->attr.oid));
+		/* A pin is of the object: it was renamed. */
+		s->pinned |= !!pin_path(d->v->c, s->attr.oid);
+	}
 	job_stubs(dj);
 }
 
@@ -212,6 +217,21 @@ static void leave_name(struct dwork *d, const struct stub_ent *s, const struct c
 	change_apply(d->v, AUGUR_INVAL_ENTRY, s->attr.oid, o->parent, o->name, o->name_len, NULL, NULL);
 }
 
+/* The list of pins, and an unpin under way, are told of what is pinned by now. */
+static void take_pin(struct vol *v, const struct stub_ent *s)
+{
+	if (!s->pinned)
+		return;
+	/* What took the place of an object that was pinned by name is pinned by that name. */
+	if (memcmp(s->old_oid, s->attr.oid, AUGUR_OID_LEN) && pin_path(v->c, s->old_oid))
+		pin_replace(v->c, s->old_oid, s->attr.oid);
+	/* In memory it may be without; else it gets it from its record. */
+	if (s->pinned_now && v->m)
+		upcall_pin(v->m, s->attr.oid, NULL, true);
+	if (has_twins(&s->attr))
+		tree_linked(v, s->attr.oid, &s->fh);
+}
+
 static void take_entry(struct dwork *d, struct stub_ent *s, bool evicted)
 {
 	struct vol *v = d->v;
@@ -229,9 +249,7 @@ static void take_entry(struct dwork *d, struct stub_ent *s, bool evicted)
 	o = cobj_update(v->c, &s->attr, s->loc, s->loc_len, d->oid, s->name, s->name_len, &s->fh, s->shift, flags);
 	if (s->attr.nlink > 1 && !S_ISDIR(s->attr.mode))
 		cobj_name_add(v->c, s->attr.oid, d->oid, s->name, s->name_len);
-	/* In memory it may be without; else it gets it from its record. */
-	if (s->pinned_now && v->m)
-		upcall_pin(v->m, s->attr.oid, NULL, true);
+	take_pin(v, s);
 	if (s->outcome == STUB_NEW)
 		v->c->n_stubs++;
 	if (s->outcome == STUB_ATTR && v->m) {

@@ -1,326 +1,63 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * pin.c - pins, and evictions that somebody asks for: "augur pin", "augur unpin", "augur evict".
+ * pin.c - what "augur pin", "augur unpin" and "augur evict" ask for, and the list of pins.
  *
- * A pin is a flag in the record of the lower inode, so it holds without the index and in the next
- * daemon; what is made in a pinned directory is pinned (make.c), and so is what takes a pinned
- * object's place.  The table pin keeps what was named, for the list.  A walk goes through the
- * lower tree, one directory at a time on a worker; it fetches nothing.  Loop thread, except
- * functions marked worker.
+ * The walk itself is tree.c's.  The table pin (cache/pins.c) keeps what was named, for the list and
+ * because a pin is of the object: it holds whatever becomes of its name.  Loop thread only.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
-#include <fcntl.h>
 
-#include "agent/agent.h"
+#include "agent/pin.h"
 #include "base/log.h"
-
-#define PROGRESS_NS	(250ull * 1000000)
-
-enum walk_what { WALK_PIN, WALK_UNPIN, WALK_EVICT, WALK_COUNT };
-
-struct walk_ent { u8 oid[AUGUR_OID_LEN]; struct fh fh; u64 bytes; bool is_dir, pinned; };
-struct walk_dir { struct list link; struct walk_ent e; };
-
-struct walk {
-	struct io_op	op;
-	struct agent	*ag;
-	struct vol	*v;
-	struct cache	*c;
-	struct ctl_req	*r;		/* NULL: for ourselves */
-	enum walk_what	what;
-	struct list	dirs;
-	struct walk_ent	dir, *ents;	/* of the step */
-	size_t		n, at;
-	bool		sync;		/* the step is the last: what was flagged becomes durable */
-	bool		over;		/* no step is left */
-	unsigned int	rows;		/* of the list, being written */
-	struct index_pin *keep;		/* unpin: what is pinned by itself, below */
-	size_t		nkeep;
-	u64		files, bytes, errors, shown_ns;
-	struct evict_result sum;
-	bool		gone;
-	void		(*done)(struct walk *w);
-	void		*arg;
-};
-
-static void walk_next(struct walk *w);
-
-/* ---- worker ---- */
-
-/* Flags the inode as the walk wants; what it holds in *e. */
-static int flag_one(struct walk *w, int fd, struct walk_ent *e)
-{
-	struct augur_rec rec;
-	struct stat st;
-	int err = lower_record_look(fd, &rec);
-
-	if (err)
-		return err;
-	if (fstat(fd, &st))
-		return -errno;
-	err = fh_of(fd, "", &e->fh);
-	if (err)
-		return err;
-	memcpy(e->oid, rec.oid, AUGUR_OID_LEN);
-	e->is_dir = S_ISDIR(st.st_mode);
-	e->bytes = S_ISREG(st.st_mode) ? (u64)st.st_blocks * 512 : 0;
-	e->pinned = rec.flags & AUGUR_REC_PINNED;
-	if (!S_ISREG(st.st_mode) && !e->is_dir)
-		return 0;
-	if (w->what == WALK_PIN)
-		return lower_record_flags(w->c, &e->fh, e->oid, AUGUR_REC_PINNED, 0);
-	return w->what == WALK_UNPIN ? lower_record_flags(w->c, &e->fh, e->oid, 0, AUGUR_REC_PINNED) : 0;
-}
-
-static bool is_kept(const struct walk *w, const u8 *oid)
-{
-	for (size_t i = 0; i < w->nkeep; i++)
-		if (!memcmp(w->keep[i].oid, oid, AUGUR_OID_LEN))
-			return true;
-	return false;
-}
-
-static void step_name(struct walk *w, int dir, const char *name)
-{
-	CLEANUP_CLOSE int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	struct walk_ent *e = &w->ents[w->n];
-	struct augur_rec rec;
-
-	memset(e, 0, sizeof(*e));
-	if (fd < 0)
-		return;
-	/* Pinned by itself: it and what is below stay. */
-	if (w->nkeep && !lower_record_look(fd, &rec) && is_kept(w, rec.oid))
-		return;
-	if (flag_one(w, fd, e))
-		w->errors++;
-	else
-		w->n++;
-}
-
-/* One directory: itself first, so that what is made in it meanwhile is pinned. */
-static int step_work(void *arg)
-{
-	struct walk *w = arg;
-	CLEANUP_CLOSE int fd = -1;
-	struct lower_name *names = NULL;
-	size_t n = 0;
-	int err;
-
-#ifdef AUGUR_SEED_NO_PIN_SYNC	/* a seeded bug that tests/powercut has to find */
-	if (w->sync)
-		return 0;
-#endif
-	if (w->sync)
-		return syncfs(w->c->top_fd) ? -errno : 0;
-	fd = fh_open(w->c->top_fd, &w->dir.fh, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0)
-		return fd;
-	err = flag_one(w, fd, &w->dir);
-	if (!err && w->dir.is_dir)
-		err = lower_list_names(fd, &names, &n);
-	w->ents = xcalloc(n + 1, sizeof(*w->ents));
-	if (!err && !w->dir.is_dir)
-		w->ents[w->n++] = w->dir;
-	for (size_t i = 0; i < n && !err; i++)
-		step_name(w, fd, names[i].name);
-	lower_names_free(names, n);
-	return err;
-}
-
-/* ---- loop ---- */
-
-static void walk_free(struct walk *w)
-{
-	while (!list_empty(&w->dirs)) {
-		struct walk_dir *d = list_first(&w->dirs, struct walk_dir, link);
-
-		list_del(&d->link);
-		free(d);
-	}
-	free(w->ents);
-	free(w->keep);
-	if (w->v)
-		vol_put(w->v);
-	free(w);
-}
-
-static void dir_push(struct walk *w, const struct walk_ent *e)
-{
-	struct walk_dir *d = xcalloc(1, sizeof(*d));
-
-	d->e = *e;
-	list_add_tail(&w->dirs, &d->link);
-}
-
-static void evicted(void *arg, const struct evict_result *res)
-{
-	struct walk *w = arg;
-
-	evict_result_add(&w->sum, res);
-	evict_result_add(&w->v->space.sum, res);
-	walk_next(w);
-}
-
-/* The files of the step that hold bytes, a batch at a time; false: none is left. */
-static bool evict_more(struct walk *w)
-{
-	u8 oids[EVICT_BATCH][AUGUR_OID_LEN];
-	size_t n = 0;
-
-	for (; w->at < w->n && n < EVICT_BATCH; w->at++)
-		if (!w->ents[w->at].is_dir && w->ents[w->at].bytes)
-			memcpy(oids[n++], w->ents[w->at].oid, AUGUR_OID_LEN);
-	if (!n || w->v->dead || w->gone)
-		return false;
-	evict_objects(w->v, oids, n, evicted, w);
-	return true;
-}
-
-static void take_ent(struct walk *w, const struct walk_ent *e)
-{
-	struct vol *v = w->v;
-
-	if (e->is_dir) {
-		if (e->fh.len != w->dir.fh.len || memcmp(e->fh.b, w->dir.fh.b, e->fh.len))
-			dir_push(w, e);
-		return;
-	}
-	if (w->what != WALK_COUNT || e->pinned)
-		w->files++;
-	if (w->what != WALK_COUNT || e->pinned)
-		w->bytes += e->bytes;
-	if (v->dead || w->what == WALK_EVICT || w->what == WALK_COUNT)
-		return;
-	/* One that is not in memory gets it from its record. */
-	if (v->m)
-		upcall_pin(v->m, e->oid, NULL, w->what == WALK_PIN);
-	if (w->what == WALK_UNPIN && e->bytes)
-		use_filled(v->c, e->oid, e->bytes);
-}
-
-static void show(struct walk *w)
-{
-	u64 now = io_now(w->ag->io);
-
-	if (!w->r || w->gone || now - w->shown_ns < PROGRESS_NS)
-		return;
-	w->shown_ns = now;
-	ctl_progress(w->r, json_pack("{s:I, s:I, s:I, s:I, s:I}", "files", (json_int_t)w->files, "bytes", (json_int_t)w->bytes,
-				     "total_files", (json_int_t)w->files, "total_bytes", (json_int_t)w->bytes,
-				     "eta_s", (json_int_t)0));
-}
-
-/* What is answered is on disk: what was flagged, and the list. */
-static void walk_over(struct walk *w)
-{
-	w->over = true;
-	if (!w->rows)
-		w->done(w);
-}
-
-static void row_written(void *arg, int res)
-{
-	struct walk *w = arg;
-
-	w->errors += res != 0;
-	w->rows--;
-	if (w->over)
-		walk_over(w);
-}
-
-static void step_done(struct io_op *op, int res)
-{
-	struct walk *w = container_of(op, struct walk, op);
-
-	cache_worked(w->c);
-	w->errors += res != 0;
-	if (w->sync) {
-		walk_over(w);
-		return;
-	}
-	for (size_t i = 0; i < w->n; i++)
-		take_ent(w, &w->ents[i]);
-	w->at = 0;
-	show(w);
-	walk_next(w);
-}
-
-static void walk_next(struct walk *w)
-{
-	struct walk_dir *d;
-
-	if (w->what == WALK_EVICT && evict_more(w))
-		return;
-	free(w->ents);
-	w->ents = NULL;
-	w->n = w->at = 0;
-	w->op.done = step_done;
-	if (list_empty(&w->dirs) || w->v->dead || w->gone) {
-		if (w->what > WALK_UNPIN || w->v->dead) {
-			walk_over(w);
-			return;
-		}
-		w->sync = true;
-	} else {
-		d = list_first(&w->dirs, struct walk_dir, link);
-		list_del(&d->link);
-		w->dir = d->e;
-		free(d);
-	}
-	cache_work(w->c, &w->op, step_work, w);
-}
 
 /* ---- what is pinned, in all ---- */
 
-static void measured(struct walk *w)
+static void measured(struct tree *w)
 {
 	if (!w->errors)
 		w->v->pinned_bytes = w->bytes;
 	w->v->measuring = false;
-	walk_free(w);
+	tree_free(w);
 }
 
-static void measure_from(void *arg, struct index_pin *p, size_t n)
+static void measure_from(void *arg, struct index_pin *p, size_t n, int err)
 {
-	struct walk *w = arg;
-	struct walk_ent e = { .is_dir = true };
+	struct tree *w = arg;
+	struct tree_ent e = { .is_dir = true };
 
 	for (size_t i = 0; i < n; i++) {
 		if (p[i].fh.len < 5)
 			continue;
 		e.fh = p[i].fh;
-		dir_push(w, &e);
+		tree_push(w, &e, NULL);
 	}
-	w->v->npins = n;
-	free(p);
-	walk_next(w);
+	w->errors += err != 0;
+	if (!err)
+		w->v->npins = n;
+	index_pins_free(p, n);
+	tree_next(w);
 }
 
 void pins_measure(struct vol *v)
 {
-	struct walk *w;
+	struct tree *w;
 
 	if (v->measuring || v->dead)
 		return;
 	v->measuring = true;
-	w = xcalloc(1, sizeof(*w));
-	w->ag = v->ag;
+	w = tree_new(v->ag, TREE_COUNT, measured);
 	w->v = vol_get(v);
 	w->c = v->c;
-	w->what = WALK_COUNT;
-	w->done = measured;
-	list_init(&w->dirs);
 	index_pins(v->c, measure_from, w);
 }
 
-/* ---- verbs ---- */
+/* ---- answers ---- */
 
-static void walk_gone(void *arg)
+static void tree_gone(void *arg)
 {
-	((struct walk *)arg)->gone = true;
+	((struct tree *)arg)->gone = true;
 }
 
 static json_t *refused_json(const struct evict_result *res)
@@ -336,73 +73,249 @@ static json_t *refused_json(const struct evict_result *res)
 	return o;
 }
 
-static void answered(struct walk *w)
+static void answered(struct tree *w)
 {
 	json_t *o = json_object();
 
-	if (w->what == WALK_EVICT) {
+	if (w->what == TREE_EVICT) {
 		json_object_set_new(o, "evicted", json_integer(w->sum.evicted));
 		json_object_set_new(o, "bytes", json_integer((json_int_t)w->sum.freed));
 		json_object_set_new(o, "refused", refused_json(&w->sum));
 	} else {
 		json_object_set_new(o, "files", json_integer((json_int_t)w->files));
 		json_object_set_new(o, "bytes", json_integer((json_int_t)w->bytes));
-		log_notice("event=%s volume=%s files=%llu errors=%llu", w->what == WALK_PIN ? "pin" : "unpin", w->v->volume,
+		log_notice("event=%s volume=%s files=%llu errors=%llu", w->what == TREE_PIN ? "pin" : "unpin", w->v->volume,
 			   (unsigned long long)w->files, (unsigned long long)w->errors);
+		json_object_set_new(o, "kept", json_integer((json_int_t)w->kept));
+		if (w->above)
+			json_object_set_new(o, "above", ctl_json_bytes(w->above, strlen(w->above)));
 		pins_measure(w->v);
 	}
 	json_object_set_new(o, "errors", json_integer((json_int_t)w->errors));
 	ctl_ok(w->r, o);
-	walk_free(w);
+	tree_free(w);
 }
 
-/* The object at a path becomes the first step; *path_oid is its oid. */
-static int walk_path(struct walk *w, const char *path)
-{
-	struct walk_ent e = { .is_dir = true };
-	struct augur_rec rec;
-	struct vol *v = NULL;
-	int fd, err = verbs_path(w->ag, path, &v, &fd);
+/* ---- paths ---- */
 
-	if (err)
-		return err;
-	err = lower_record_look(fd, &rec);
-	if (!err)
-		err = fh_of(fd, "", &e.fh);
-	close(fd);
-	if (!err && w->v && w->v != v)
-		err = -EXDEV;
-	if (err)
-		return err;
+static int volume_is(struct tree *w, struct vol *v)
+{
+	if (w->v && w->v != v)
+		return -EXDEV;
 	if (!w->v) {
 		w->v = vol_get(v);
 		w->c = v->c;
 	}
-	memcpy(e.oid, rec.oid, AUGUR_OID_LEN);
-	dir_push(w, &e);
 	return 0;
 }
 
-/* The list has what is named; dirs are the objects at the paths. */
-static void list_paths(struct walk *w, json_t *paths)
+/* What was pinned by this name, which is not there any more.  -ENOENT: nothing. */
+static int push_named(struct tree *w, struct vol *v, const char *path)
 {
-	struct list *l = w->dirs.next;
-	json_t *p;
-	size_t i;
+	const u8 *oids[64];
+	size_t n = pin_named(v->c, path, oids, ARRAY_SIZE(oids));
+	int err = n ? volume_is(w, v) : -ENOENT;
 
-	w->rows = json_array_size(paths);
-	json_array_foreach(paths, i, p) {
-		index_pin_put(w->c, container_of(l, struct walk_dir, link)->e.oid, json_string_value(p), w->what == WALK_UNPIN,
-			      row_written, w);
-		l = l->next;
+	for (size_t i = 0; !err && i < n; i++) {
+		struct tree_ent e = { .is_dir = true };
+
+		memcpy(e.oid, oids[i], AUGUR_OID_LEN);
+		tree_push(w, &e, path);
+	}
+	return err;
+}
+
+static int push_gone(struct tree *w, struct vol *v, const char *path, int err)
+{
+	struct list *p, *t;
+
+	if (w->what != TREE_UNPIN)
+		return err;
+	if (v)
+		return push_named(w, v, path) == -ENOENT ? err : volume_is(w, v);
+	list_for_each_safe(p, t, &w->ag->vols)
+		if (!push_named(w, container_of(p, struct vol, link), path))
+			return 0;
+	return err;
+}
+
+/*
+ * -ESTALE: it is not what it was, or it is not there any more; a look at it would tell.
+ * -EMEDIUMTYPE: what has no bytes to keep, or to let go; *e is filled.
+ */
+static int at_path(struct agent *ag, const char *path, struct vol **v, struct tree_ent *e)
+{
+	struct augur_rec rec;
+	struct stat st;
+	int fd, err = verbs_path(ag, path, v, &fd);
+
+	if (err)
+		return err;
+	memset(e, 0, sizeof(*e));
+	err = fstat(fd, &st) ? -errno : lower_record_look(fd, &rec);
+	if (!err)
+		err = fh_of(fd, "", &e->fh);
+	close(fd);
+	if (err)
+		return err;
+	memcpy(e->oid, rec.oid, AUGUR_OID_LEN);
+	e->is_dir = S_ISDIR(st.st_mode);
+	e->pinned = rec.flags & AUGUR_REC_PINNED;
+	if (rec.flags & AUGUR_REC_STALE)
+		return -ESTALE;
+	return e->is_dir || S_ISREG(st.st_mode) ? 0 : -EMEDIUMTYPE;
+}
+
+/* The object at a path becomes a first step: is_dir, so that it is looked at in any case. */
+static int push_path(struct tree *w, const char *path)
+{
+	struct vol *v = NULL;
+	struct tree_ent e;
+	int err = at_path(w->ag, path, &v, &e);
+
+	if (err && (err != -EMEDIUMTYPE || w->what == TREE_PIN))
+		return push_gone(w, v, path, err);
+	e.is_dir = !err;
+	err = volume_is(w, v);
+	if (!err && (e.is_dir || w->what == TREE_UNPIN))
+		tree_push(w, &e, path);
+	return err;
+}
+
+/* The pin of a directory above, or NULL: what is in a pinned one has the flag. */
+static const char *pin_above(struct agent *ag, struct vol *v, const char *path)
+{
+	CLEANUP_FREE char *up = xstrdup(path);
+	char *slash;
+
+	while ((slash = strrchr(up, '/')) && slash != up) {
+		struct vol *other = NULL;
+		struct tree_ent e;
+
+		*slash = 0;
+		if (at_path(ag, up, &other, &e) || other != v || !e.pinned)
+			return NULL;
+		if (pin_path(v->c, e.oid))
+			return pin_path(v->c, e.oid);
+	}
+	return NULL;
+}
+
+/* ---- pin ---- */
+
+static void pin_run(struct tree *w)
+{
+	struct list *p, *t;
+
+	list_for_each_safe(p, t, &w->dirs) {
+		struct tree_dir *d = container_of(p, struct tree_dir, link);
+
+		w->rows++;
+		pin_put(w->c, d->e.oid, d->path, tree_row_written, w);
+	}
+	tree_next(w);
+}
+
+/* ---- unpin ---- */
+
+static void drop(struct tree *w, const u8 *oid)
+{
+	if (!pin_path(w->c, oid))
+		return;
+	w->rows++;
+	pin_drop(w->c, oid, tree_row_written, w);
+}
+
+/*
+ * Of what is in the list: what was named by a path that is not there any more is where the index
+ * says; what was named by one of these paths and is nowhere goes with the one that is there now.
+ */
+static void named_take(struct tree *w, const struct index_pin *pin)
+{
+	struct list *p, *t;
+
+	list_for_each_safe(p, t, &w->dirs) {
+		struct tree_dir *d = container_of(p, struct tree_dir, link);
+
+		if (!memcmp(d->e.oid, pin->oid, AUGUR_OID_LEN)) {
+			if (!d->e.fh.len)
+				d->e.fh = pin->fh;
+		} else if (!pin->fh.len && !strcmp(d->path, pin->path)) {
+			drop(w, pin->oid);
+		}
 	}
 }
 
-static void bytes_next(struct walk *w);
+/* What needs no walk: it is nowhere, it has no bytes, or it stays, as a directory above is pinned. */
+static void named_leave(struct tree *w)
+{
+	struct list *p, *t;
+
+	list_for_each_safe(p, t, &w->dirs)
+		drop(w, container_of(p, struct tree_dir, link)->e.oid);
+	list_for_each_safe(p, t, &w->dirs) {
+		struct tree_dir *d = container_of(p, struct tree_dir, link);
+		const char *above = d->e.is_dir && d->e.fh.len ? pin_above(w->ag, w->v, d->path) : NULL;
+
+		if (above) {
+			w->kept++;
+			free(w->above);
+			w->above = xstrdup(above);
+		}
+		if (above || !d->e.is_dir || !d->e.fh.len)
+			tree_pop(d);
+	}
+}
+
+static int by_oid(const void *a, const void *b)
+{
+	return memcmp(((const struct index_pin *)a)->oid, ((const struct index_pin *)b)->oid, AUGUR_OID_LEN);
+}
+
+/* The other pins, by oid. */
+static void keep_others(struct tree *w, struct index_pin *p, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (pin_path(w->c, p[i].oid)) {
+			p[kept++] = p[i];
+			continue;
+		}
+		free(p[i].path);
+		free(p[i].place);
+	}
+	if (kept)
+		qsort(p, kept, sizeof(*p), by_oid);
+	w->keep = p;
+	w->nkeep = kept;
+}
+
+static void unpin_known(void *arg, struct index_pin *p, size_t n, int err)
+{
+	struct tree *w = arg;
+
+	if (err) {
+		ctl_fail(w->r, AUGUR_E_INTERNAL, err, "the list of pins cannot be read");
+		index_pins_free(p, n);
+		tree_free(w);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		named_take(w, &p[i]);
+	named_leave(w);
+	keep_others(w, p, n);
+	list_add_tail(&w->v->unpins, &w->link);
+	tree_next(w);
+}
+
+/* ---- evict ---- */
+
+static void bytes_next(struct tree *w);
 
 static void bytes_evicted(void *arg, const struct evict_result *res)
 {
-	struct walk *w = arg;
+	struct tree *w = arg;
 
 	evict_result_add(&w->sum, res);
 	evict_result_add(&w->v->space.sum, res);
@@ -411,7 +324,7 @@ static void bytes_evicted(void *arg, const struct evict_result *res)
 
 static void bytes_found(void *arg, struct use_brief *b, size_t n)
 {
-	struct walk *w = arg;
+	struct tree *w = arg;
 	u8 oids[EVICT_BATCH][AUGUR_OID_LEN];
 	size_t k = 0;
 
@@ -428,7 +341,7 @@ static void bytes_found(void *arg, struct use_brief *b, size_t n)
 }
 
 /* --bytes: the oldest first, as the watermarks would. w->bytes: how many; dir.oid, shown_ns: where it is. */
-static void bytes_next(struct walk *w)
+static void bytes_next(struct tree *w)
 {
 	struct use_brief after = { .rank = (s64)w->shown_ns };
 
@@ -439,92 +352,75 @@ static void bytes_next(struct walk *w)
 		use_oldest(w->c, &after, EVICT_BATCH, bytes_found, w);
 }
 
-static void keep_known(void *arg, struct index_pin *p, size_t n)
+/* ---- verbs ---- */
+
+static void tree_refuse(struct tree *w, int err, const char *path)
 {
-	struct walk *w = arg;
-	size_t kept = 0;
-
-	/* Those named now are no pins any more. */
-	for (size_t i = 0; i < n; i++) {
-		bool named = false;
-
-		for (struct list *l = w->dirs.next; l != &w->dirs; l = l->next)
-			named |= !memcmp(container_of(l, struct walk_dir, link)->e.oid, p[i].oid, AUGUR_OID_LEN);
-		if (!named)
-			p[kept++] = p[i];
-	}
-	w->keep = p;
-	w->nkeep = kept;
-	walk_next(w);
-}
-
-static void walk_refuse(struct walk *w, int err, const char *path)
-{
+	const char *text = log_esc(path, strlen(path));
 	struct ctl_req *r = w->r;
 
-	walk_free(w);
-	if (err == -EXDEV || err == -EINVAL)
-		ctl_fail(r, AUGUR_E_USAGE, err, "%s", log_esc(path, strlen(path)));
+	tree_free(w);
+	if (err == -EMEDIUMTYPE)
+		ctl_fail(r, AUGUR_E_USAGE, -EINVAL, "%s is no file and no directory, so it has no bytes to keep; of a link name what it leads to", text);
+	else if (err == -EXDEV)
+		ctl_fail(r, AUGUR_E_USAGE, err, "%s is in another mount than the paths before it", text);
+	else if (err == -EINVAL)
+		ctl_fail(r, AUGUR_E_USAGE, err, "%s", text);
 	else if (err == -ENXIO)
-		ctl_fail(r, AUGUR_E_NOT_MOUNTED, -ENOENT, "%s", log_esc(path, strlen(path)));
+		ctl_fail(r, AUGUR_E_NOT_MOUNTED, -ENOENT, "%s", text);
 	else
-		ctl_fail(r, AUGUR_E_NOT_MOUNTED, err, "%s has not been looked up here yet, or does not exist",
-			 log_esc(path, strlen(path)));
+		ctl_fail(r, AUGUR_E_NOT_MOUNTED, err, "%s has not been looked up here yet, or does not exist", text);
 }
 
-static void walk_run(struct agent *ag, struct ctl_req *r, json_t *args, enum walk_what what)
+static void tree_run(struct agent *ag, struct ctl_req *r, json_t *args, enum tree_what what)
 {
-	struct walk *w = xcalloc(1, sizeof(*w));
+	struct tree *w = tree_new(ag, what, answered);
 	json_t *paths = json_object_get(args, "paths"), *p;
 	s64 bytes = ctl_arg_int(args, "bytes", 0);
 	int err = json_array_size(paths) ? 0 : -EINVAL;
 	size_t i;
 
-	w->ag = ag;
 	w->r = r;
-	w->what = what;
-	w->done = answered;
-	list_init(&w->dirs);
 	json_array_foreach(paths, i, p) {
 		const char *path = json_string_value(p);
 
-		err = path ? walk_path(w, path) : -EINVAL;
+		err = path ? push_path(w, path) : -EINVAL;
 		if (err) {
-			walk_refuse(w, err, path ? path : "?");
+			tree_refuse(w, err, path ? path : "?");
 			return;
 		}
 	}
 	if (err || bytes < 0 || !w->v->m) {
-		walk_refuse(w, err || bytes < 0 ? -EINVAL : -ENXIO, "paths");
+		tree_refuse(w, err || bytes < 0 ? -EINVAL : -ENXIO, "paths");
 		return;
 	}
-	ctl_on_gone(r, walk_gone, w);
-	if (what <= WALK_UNPIN)
-		list_paths(w, paths);
-	if (what == WALK_EVICT && bytes) {
+	ctl_on_gone(r, tree_gone, w);
+	if (what == TREE_EVICT && bytes) {
 		w->bytes = bytes;
 		w->shown_ns = (u64)INT64_MIN;
 		bytes_next(w);
-	} else if (what == WALK_UNPIN) {
-		index_pins(w->c, keep_known, w);
+	} else if (what == TREE_UNPIN) {
+		index_pins(w->c, unpin_known, w);
+	} else if (what == TREE_PIN) {
+		pin_run(w);
 	} else {
-		walk_next(w);
+		tree_next(w);
 	}
 }
 
 void pin_verb(void *ctx, struct ctl_req *r, json_t *args)
 {
-	walk_run(ctx, r, args, WALK_PIN);
+	tree_run(ctx, r, args, TREE_PIN);
 }
 
 void unpin_verb(void *ctx, struct ctl_req *r, json_t *args)
 {
-	walk_run(ctx, r, args, WALK_UNPIN);
+	tree_run(ctx, r, args, TREE_UNPIN);
 }
 
 void evict_verb(void *ctx, struct ctl_req *r, json_t *args)
 {
-	walk_run(ctx, r, args, WALK_EVICT);
+	tree_run(ctx, r, args, TREE_EVICT);
 }
 
 /* ---- the list ---- */
@@ -533,15 +429,61 @@ struct pins_list { struct ctl_req *r; struct agent *ag; struct vol *v; size_t ro
 
 static void pins_next(struct pins_list *pl);
 
-static void pins_known(void *arg, struct index_pin *p, size_t n)
+/* Where it is by now, if that is not where it was named: to be freed, or NULL. */
+static char *moved_to(struct pins_list *pl, const struct index_pin *p, const char *point)
+{
+	char *now = point && p->place ? xasprintf("%s%s%s", point, *p->place ? "/" : "", p->place) : NULL;
+	struct vol *v = NULL;
+	struct tree_ent e;
+
+	/* By another mount point, or another of its names, it is there as well. */
+	if (now && (!strcmp(now, p->path) || (!at_path(pl->ag, p->path, &v, &e) && v == pl->v && !memcmp(e.oid, p->oid, AUGUR_OID_LEN)))) {
+		free(now);
+		now = NULL;
+	}
+	return now;
+}
+
+/* Nowhere, and its name is another one's by now: it is kept in case that it was only moved. */
+static bool is_shadow(const struct index_pin *p, size_t n, size_t i)
+{
+	if (p[i].fh.len)
+		return false;
+	for (size_t k = i; k-- && !strcmp(p[k].path, p[i].path); )
+		if (p[k].fh.len)
+			return true;
+	for (size_t k = i + 1; k < n && !strcmp(p[k].path, p[i].path); k++)
+		if (p[k].fh.len)
+			return true;
+	return false;
+}
+
+static void pins_known(void *arg, struct index_pin *p, size_t n, int err)
 {
 	struct pins_list *pl = arg;
+	CLEANUP_FREE char *point = n ? verbs_point(pl->v, p[0].path) : NULL;
 
-	for (size_t i = 0; i < n; i++)
-		ctl_row(pl->r, json_pack("{s:o, s:o, s:b}", "path", ctl_json_bytes(p[i].path, strlen(p[i].path)),
-					 "volume", ctl_json_bytes(pl->v->volume, strlen(pl->v->volume)), "here", p[i].fh.len >= 5));
-	free(p);
-	pl->rows += n;
+	for (size_t i = 0; i < n; i++) {
+		CLEANUP_FREE char *now = moved_to(pl, &p[i], point);
+		const char *path = now ? now : p[i].path;
+		json_t *row;
+
+		if (is_shadow(p, n, i))
+			continue;
+		row = json_pack("{s:o, s:o, s:b}", "path", ctl_json_bytes(path, strlen(path)), "volume",
+				ctl_json_bytes(pl->v->volume, strlen(pl->v->volume)), "here", p[i].fh.len >= 5);
+		if (now)
+			json_object_set_new(row, "named", ctl_json_bytes(p[i].path, strlen(p[i].path)));
+		ctl_row(pl->r, row);
+		pl->rows++;
+	}
+	index_pins_free(p, n);
+	if (err) {
+		ctl_fail(pl->r, AUGUR_E_INTERNAL, err, "the list of pins cannot be read");
+		vol_put(pl->v);
+		free(pl);
+		return;
+	}
 	pins_next(pl);
 }
 

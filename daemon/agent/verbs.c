@@ -237,10 +237,45 @@ static void unescape(char *s)
 	*w = 0;
 }
 
-/* The cache directory and the rest of the path below the mount point that covers @path. */
-static int mount_of(const char *path, char *cache, char *rel)
+struct mount_line { char root[PATH_MAX], point[PATH_MAX], cache[PATH_MAX]; };
+
+/* A line of mountinfo; false: it is none of an augurfs mount. */
+static bool mount_parse(const char *line, struct mount_line *m)
 {
-	FILE *f = fopen("/proc/self/mountinfo", "re");
+	const char *sep = strstr(line, " - augurfs "), *opt;
+	size_t len;
+
+	if (!sep || sscanf(line, "%*s %*s %*s %4095s %4095s", m->root, m->point) != 2)
+		return false;
+	opt = strstr(sep, "cache=");
+	len = opt ? strcspn(opt + 6, ", \n") : PATH_MAX;
+	if (len >= PATH_MAX)
+		return false;
+	memcpy(m->cache, opt + 6, len);
+	m->cache[len] = 0;
+	unescape(m->root);
+	unescape(m->point);
+	unescape(m->cache);
+	return true;
+}
+
+static FILE *mountinfo(const struct agent *ag)
+{
+	return fopen(ag->mountinfo ? ag->mountinfo : "/proc/self/mountinfo", "re");
+}
+
+static bool is_below(const char *path, const char *point)
+{
+	size_t len = strlen(point);
+
+	return !strncmp(path, point, len) && (!path[len] || path[len] == '/');
+}
+
+/* The cache directory and the rest of the path below the mount point that covers @path. */
+static int mount_of(const struct agent *ag, const char *path, char *cache, char *rel)
+{
+	CLEANUP_FREE struct mount_line *m = xmalloc(sizeof(*m));
+	FILE *f = mountinfo(ag);
 	char *line = NULL;
 	size_t cap = 0, best = 0;
 	int err = -ENOENT;
@@ -248,26 +283,15 @@ static int mount_of(const char *path, char *cache, char *rel)
 	if (!f)
 		return -errno;
 	while (getline(&line, &cap, f) > 0) {
-		char root[PATH_MAX], point[PATH_MAX], *sep = strstr(line, " - augurfs "), *opt, *end;
 		size_t len;
 
-		if (!sep || sscanf(line, "%*s %*s %*s %4095s %4095s", root, point) != 2)
+		if (!mount_parse(line, m))
 			continue;
-		unescape(point);
-		len = strlen(point);
-		if (strncmp(path, point, len) || (path[len] && path[len] != '/') || len < best)
+		len = strlen(m->point);
+		if (!is_below(path, m->point) || len < best)
 			continue;
-		opt = strstr(sep, "cache=");
-		if (!opt)
-			continue;
-		end = opt + 6 + strcspn(opt + 6, ", \n");
-		if (end - (opt + 6) >= PATH_MAX)
-			continue;
-		memcpy(cache, opt + 6, end - (opt + 6));
-		cache[end - (opt + 6)] = 0;
-		unescape(cache);
-		unescape(root);
-		snprintf(rel, PATH_MAX, "%s%s%s", strcmp(root, "/") ? root + 1 : "", strcmp(root, "/") && path[len] ? "/" : "",
+		strcpy(cache, m->cache);
+		snprintf(rel, PATH_MAX, "%s%s%s", strcmp(m->root, "/") ? m->root + 1 : "", strcmp(m->root, "/") && path[len] ? "/" : "",
 			 path[len] ? path + len + 1 : "");
 		best = len;
 		err = 0;
@@ -277,10 +301,34 @@ static int mount_of(const char *path, char *cache, char *rel)
 	return err;
 }
 
+char *verbs_point(const struct vol *v, const char *path)
+{
+	CLEANUP_FREE struct mount_line *m = xmalloc(sizeof(*m));
+	FILE *f = mountinfo(v->ag);
+	char *line = NULL, *point = NULL;
+	bool found = false;
+	size_t cap = 0;
+
+	while (f && !found && getline(&line, &cap, f) > 0) {
+		/* Of a part of the volume it is no point to name everything by. */
+		if (!mount_parse(line, m) || strcmp(m->cache, v->c->dir) || strcmp(m->root, "/"))
+			continue;
+		found = is_below(path, m->point);
+		if (point && !found)
+			continue;
+		free(point);
+		point = xstrdup(m->point);
+	}
+	free(line);
+	if (f)
+		fclose(f);
+	return point;
+}
+
 int verbs_path(struct agent *ag, const char *path, struct vol **v, int *fd)
 {
 	char *cache = xmalloc(PATH_MAX), *rel = xmalloc(PATH_MAX);
-	int err = path && path[0] == '/' ? mount_of(path, cache, rel) : -EINVAL;
+	int err = path && path[0] == '/' ? mount_of(ag, path, cache, rel) : -EINVAL;
 
 	if (!err) {
 		*v = vol_find_cache(ag, cache);

@@ -556,6 +556,7 @@ int vol_new(struct agent *ag, const char *source, const char *dir, struct vol **
 	list_init(&v->reval_q);
 	list_init(&v->changes);
 	list_init(&v->change_waits);
+	list_init(&v->unpins);
 	space_init(v);
 	map_init(&v->reqs, offsetof(struct req, id), sizeof(u64));
 	map_init(&v->dirs, offsetof(struct dwork, oid), AUGUR_OID_LEN);

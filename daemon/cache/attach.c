@@ -346,11 +346,14 @@ int cache_attach(struct io *io, const char *dir, struct cache **out, enum cache_
 	}
 	if (!err)
 		err = check_identity(c, fault);
+	if (!err && pins_load(c))
+		err = fail(fault, CACHE_F_INTERNAL, -EIO, dir, "pins");
 	if (!err)
 		err = mark_in_use(c, fault);
 	if (err) {
 		if (c->db)
 			db_close(c->db);
+		pins_exit(c);
 		close_fds(c);
 		return err;
 	}

@@ -108,6 +108,7 @@ struct cache {
 	/* use.c */
 	struct map	uses;		/* not written yet */
 	struct io_op	use_op;
+	struct map	pins;		/* pins.c: as the table says */
 	bool		closing;
 	unsigned int	busy;		/* worker jobs under way that use this structure */
 	void		(*settled)(void *ctx, const u8 *oid, bool complete, u64 present);
@@ -207,7 +208,7 @@ struct stub_ent {
 	u8		*loc, *xattrs;		/* in the job's arena */
 	char		*link;
 	struct fh	link_fh;		/* in: an inode of this object and version exists */
-	bool		pinned;			/* its record says so: the directory's does, or that of what it replaces */
+	bool		pinned;			/* its record says so: the directory's does, that of what it replaces, or (in) it was named */
 	bool		trust, differs;		/* in: the index knows: it is this version; it is another */
 	bool		pinned_now;		/* out: by this name; the inode was there, and was not */
 	/* out */
@@ -325,12 +326,29 @@ void use_scan(struct cache *c, void (*done)(void *arg, size_t found), void *arg)
 void use_init(struct cache *c);
 void use_exit(struct cache *c);
 
-/* ---- tables.c: what was pinned by name (the pin itself is in the records) ---- */
-struct index_pin { u8 oid[AUGUR_OID_LEN]; struct fh fh; char path[4096]; };	/* fh: as the index knows it, or empty */
-typedef void index_pins_fn(void *arg, struct index_pin *p, size_t n);	/* p is the callee's to free */
+/* ---- pins.c: what was pinned by name (the pin itself is in the records) ---- */
+/* As it was named, or NULL: not pinned by itself. */
+const char *pin_path(const struct cache *c, const u8 *oid);
+/* Those that were named so, at most @max; the oids are the pins' own. */
+size_t pin_named(const struct cache *c, const char *path, const u8 **oids, size_t max);
+/* Known at once; done() (or NULL): it is on disk, or res says why not. */
+void pin_put(struct cache *c, const u8 *oid, const char *path, void (*done)(void *arg, int res), void *arg);
+void pin_drop(struct cache *c, const u8 *oid, void (*done)(void *arg, int res), void *arg);
+/* @oid took the place of @old, which is pinned by name: it gets a pin of that name.  What lost it before and is nowhere has none. */
+void pin_replace(struct cache *c, const u8 *old, const u8 *oid);
+struct index_pin {
+	u8		oid[AUGUR_OID_LEN];
+	struct fh	fh;		/* as the index knows it, or empty */
+	char		*path;		/* as it was named */
+	char		*place;		/* where it is by now, from the root, or NULL */
+};
+/* p is the callee's to free; err: the table cannot be read. */
+typedef void index_pins_fn(void *arg, struct index_pin *p, size_t n, int err);
+void index_pins_free(struct index_pin *p, size_t n);
 void index_pins(struct cache *c, index_pins_fn *fn, void *arg);
-/* done(): it is on disk, or res says why not. */
-void index_pin_put(struct cache *c, const u8 *oid, const char *path, bool drop, void (*done)(void *arg, int res), void *arg);
+int pins_load(struct cache *c);			/* at attach: blocks */
+void pins_init(struct cache *c);
+void pins_exit(struct cache *c);
 
 /* ---- evict.c ---- */
 struct evict_item {

@@ -634,6 +634,7 @@ void index_init(struct cache *c)
 	list_init(&c->lru);
 	list_init(&c->unsettled);
 	use_init(c);
+	pins_init(c);
 }
 
 void index_exit(struct cache *c)
@@ -643,6 +644,7 @@ void index_exit(struct cache *c)
 	free(c->batch);
 	c->batch = NULL;
 	use_exit(c);
+	pins_exit(c);
 	list_for_each_safe(p, t, &c->lru)
 		cobj_free(c, container_of(p, struct cobj, lru));
 	map_free(&c->objs);

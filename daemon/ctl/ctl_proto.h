@@ -22,6 +22,10 @@
  *            ino: 64 bits in a signed number
  *   warm     {paths: [...], depth} -> progress {files, bytes, total_files, total_bytes, eta_s}*, then
  *            {files, bytes, errors}
+ *   pin      {paths} -> progress*, then {files, bytes, errors};  pins {} -> row {path, volume, here, named}*, then {pins}
+ *            path: where it is by now; named: as it was pinned, if that is another
+ *   unpin    {paths} -> progress*, then {files, bytes, kept, above, errors}; kept: of the paths, pinned by one above
+ *   evict    {paths, bytes} -> {evicted, bytes, refused: {why: n}, errors}
  *   log      {limit, follow: bool, mount, path, session, program, kinds: [op, ...], since, until, scanners:
  *            too | only | not} -> progress {history}, row {id, time, session, op, flags, path, off, len, latency_us, pid, uid, comm, open,
  *            scanner}*, then {rows, history}

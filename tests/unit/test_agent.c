@@ -2,7 +2,8 @@
 /*
  * The agent between a fake kernel and two real proxies on loopback: names and bytes arrive,
  * what was fetched ahead is granted and ended, changes at the origin are switched in, a proxy
- * that goes and comes is waited for, and lost rows of the index are found again; what is said
+ * that goes and comes is waited for, and lost rows of the index are found again; pins are of
+ * objects, whatever becomes of their names; what is said
  * of proxies that are up, down or being dialled.  Needs root.
  *
  * long file: one volume through its life, one test after another.
@@ -917,7 +918,7 @@ static void after_a_power_cut(void **state)
 
 static void nothing_leaks(void **state)
 {
-	until(3000, v->reqs.live == 0 && fake.begins == fake.ends);
+	until(3000, v->reqs.live == 0 && v->dirs.live == 0 && fake.begins == fake.ends);
 	assert_int_equal(v->reqs.live, 0);
 	assert_int_equal(v->dirs.live, 0);
 	assert_int_equal(fake.begins, fake.ends);
@@ -1141,6 +1142,162 @@ static int group_setup(void **state)
 	return 0;
 }
 
+/* ---- pins ---- */
+
+/* What the agent says to a request, to be freed. */
+static char *told(const char *request)
+{
+	struct listening l;
+	char *path = at("pinctl");
+	int err;
+
+	ag.ctl = ctl_server_new(io, path, agent_verbs, &ag, &err);
+	assert_non_null(ag.ctl);
+	listen_to(&l, path, request);
+	assert_true(until(10000, heard(&l, "\"ok\"")));
+	close(l.fd);
+	ctl_server_free(ag.ctl);
+	ag.ctl = NULL;
+	return l.buf;
+}
+
+/* Is this in the answer? */
+static bool says(const char *request, const char *words)
+{
+	CLEANUP_FREE char *text = told(request);
+
+	if (!strstr(text, words))
+		printf("%s: %s", request, text);
+	return strstr(text, words);
+}
+
+#define PIN(path)	assert_true(says("{\"verb\":\"pin\",\"paths\":[\"/m/" path "\"]}\n", "\"errors\":0"))
+#define UNPIN(path)	assert_true(says("{\"verb\":\"unpin\",\"paths\":[\"/m/" path "\"]}\n", "\"errors\":0"))
+#define PINS(words)	assert_true(says("{\"verb\":\"pins\"}\n", words))
+
+static bool pinned(const char *rel)
+{
+	struct seen s;
+
+	assert_int_equal(look(rel, &s), 0);
+	return s.rec.flags & AUGUR_REC_PINNED;
+}
+
+/* Until the directory shows that a name has come, or gone. */
+static void shows(const char *dir, const char *rel, bool there)
+{
+	struct seen s;
+
+	assert_true(until(10000, populate(dir) == 0 && !look(rel, &s) == there));
+}
+
+static void pins_begin(void)
+{
+	static const char *const dirs[] = { "pa", "pb", "pc", "pc/sub" };
+	FILE *f = fopen(at("mountinfo"), "w");
+
+	fprintf(f, "36 25 0:45 / /m ro,relatime shared:1 - augurfs p1:/vol ro,cache=%s\n", at("cache"));
+	fclose(f);
+	ag.mountinfo = xstrdup(at("mountinfo"));
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+		assert_int_equal(mkdir(at("origin/%s", dirs[i]), 0755), 0);
+		for (int k = 1; k < 4; k++)
+			put(at("origin/%s/f%d", dirs[i], k), 3000, k);
+	}
+	assert_int_equal(link(at("origin/pa/f1"), at("origin/pb/hard")), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
+		shows("", dirs[i], true);
+		assert_int_equal(populate(dirs[i]), 0);
+	}
+	shows("pb", "pb/hard", true);
+}
+
+/* As long as one of its names, or a directory above, is pinned. */
+static void pins_of_several_names(void **state)
+{
+	pins_begin();
+	PIN("pa");
+	PIN("pb");
+	UNPIN("pa");
+	assert_false(pinned("pa/f2"));
+	assert_true(pinned("pb/hard"));
+	PINS("\"path\":\"/m/pb\"");
+	UNPIN("pb");
+	assert_false(pinned("pb/hard"));
+	/* Both at once: neither holds the other's. */
+	PIN("pa");
+	PIN("pb");
+	assert_true(says("{\"verb\":\"unpin\",\"paths\":[\"/m/pb\",\"/m/pa\"]}\n", "\"errors\":0"));
+	assert_false(pinned("pb/hard"));
+	/* By its own name, and by that of its directory. */
+	PIN("pa/f1");
+	PIN("pb");
+	UNPIN("pb");
+	assert_true(pinned("pb/hard"));
+	UNPIN("pa/f1");
+	PIN("pc");
+	assert_true(says("{\"verb\":\"unpin\",\"paths\":[\"/m/pc/sub\"]}\n", "\"kept\":1,\"above\":\"/m/pc\""));
+	assert_true(pinned("pc/sub/f1"));
+	PINS("\"pins\":1");
+}
+
+/* Renamed at the origin: the pin goes along, and so does the list. */
+static void pins_follow_names(void **state)
+{
+	assert_int_equal(rename(at("origin/pc"), at("origin/pd")), 0);
+	shows("", "pd", true);
+	assert_int_equal(populate("pd"), 0);
+	assert_true(pinned("pd/f2"));
+	PINS("\"path\":\"/m/pd\",\"volume\":\"vol\",\"here\":true,\"named\":\"/m/pc\"");
+	UNPIN("pc");
+	assert_false(pinned("pd/f2"));
+	PINS("\"pins\":0");
+
+	PIN("pa/f2");
+	assert_int_equal(rename(at("origin/pa/f2"), at("origin/pb/g2")), 0);
+	shows("pb", "pb/g2", true);
+	assert_true(pinned("pb/g2"));
+	PINS("\"path\":\"/m/pb/g2\"");
+	/* Still so in the next daemon. */
+	PIN("pa/f3");
+	detach();
+	attach();
+	assert_int_equal(rename(at("origin/pa/f3"), at("origin/pa/g3")), 0);
+	shows("pa", "pa/g3", true);
+	assert_true(pinned("pa/g3"));
+	UNPIN("pa/g3");
+	PINS("\"pins\":1");
+}
+
+/* What is saved by a rename is pinned as what was there; what is removed can be let go by the name that is listed. */
+static void pins_of_what_is_no_more(void **state)
+{
+	struct seen old, now;
+
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(look("pb/g2", &old), 0);
+		put(at("origin/pb/new"), 5000, i);
+		assert_int_equal(rename(at("origin/pb/new"), at("origin/pb/g2")), 0);
+		assert_true(until(10000, populate("pb") == 0 && !look("pb/g2", &now) && memcmp(now.oid, old.oid, AUGUR_OID_LEN)));
+		assert_true(pinned("pb/g2"));
+		PINS("\"pins\":1");
+	}
+	/* Those that were there before are not kept for ever. */
+	assert_true(until(5000, v->c->pins.live <= 2));
+	assert_int_equal(unlink(at("origin/pb/g2")), 0);
+	shows("pb", "pb/g2", false);
+	PINS("\"here\":false");
+	assert_true(says("{\"verb\":\"pin\",\"paths\":[\"/m/pa/f2\"]}\n", "AUGUR_E_NOT_MOUNTED"));
+	UNPIN("pa/f2");
+	PINS("\"pins\":0");
+	assert_int_equal(v->c->pins.live, 0);
+	assert_true(says("{\"verb\":\"unpin\",\"paths\":[\"/m/pa/f2\"]}\n", "AUGUR_E_NOT_MOUNTED"));
+	/* A link has no bytes. */
+	assert_true(says("{\"verb\":\"pin\",\"paths\":[\"/m/link\"]}\n", "AUGUR_E_USAGE"));
+	assert_true(says("{\"verb\":\"evict\",\"paths\":[\"/m/link\"]}\n", "\"errors\":0"));
+	PINS("\"pins\":0");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1153,7 +1310,8 @@ int main(void)
 		cmocka_unit_test(changes_are_told), cmocka_unit_test(a_name_is_not_its_directory),
 		cmocka_unit_test(names_go_and_change),
 		cmocka_unit_test(directories_show_changes), cmocka_unit_test(cancelled_ones_go),
-		cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(events_are_told), cmocka_unit_test(lost_rows_are_found),
+		cmocka_unit_test(pins_of_several_names), cmocka_unit_test(pins_follow_names),
+		cmocka_unit_test(pins_of_what_is_no_more), cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(events_are_told), cmocka_unit_test(lost_rows_are_found),
 		cmocka_unit_test(after_a_power_cut), cmocka_unit_test(nothing_leaks),
 		cmocka_unit_test(each_proxy_is_told_once), cmocka_unit_test(a_dead_proxy_is_down),
 		cmocka_unit_test(a_silent_proxy_is_connecting),

@@ -70,19 +70,23 @@ static json_t *ask(struct paths *p, const char *name, json_t *paths, long long b
 static int say_pinned(struct paths *p, json_t *ans, bool set)
 {
 	long long files = json_int(ans, "files", 0), errors = json_int(ans, "errors", 0), bytes = json_int(ans, "bytes", 0);
+	long long kept = json_int(ans, "kept", 0);
 
 	if (p->a->json) {
 		json_t *obj = json_begin(p->a, true);
 
 		json_object_set_new(obj, "files", json_integer(files));
 		json_object_set_new(obj, "bytes", json_integer(bytes));
+		json_object_set_new(obj, "kept", json_integer(kept));
 		json_object_set_new(obj, "errors", json_integer(errors));
 		json_line(obj);
 	} else {
 		printf("%lld files %s, %s of them here", files, set ? "pinned" : "unpinned", human_bytes((unsigned long long)bytes));
 		printf(errors ? ", %lld could not be changed\n" : "\n", errors);
+		if (kept)
+			printf("%lld of the paths stay pinned by what is above them: %s\n", kept, printable(json_str(ans, "above", "?")));
 	}
-	return errors ? RC_DEGRADED : RC_OK;
+	return errors || kept ? RC_DEGRADED : RC_OK;
 }
 
 static int run_pin(struct paths *p, bool set)
@@ -99,16 +103,19 @@ static int run_pin(struct paths *p, bool set)
 
 static int on_pin(void *ctx, const char *kind, json_t *obj)
 {
+	const char *named = json_str(obj, "named", NULL);
 	struct paths *p = ctx;
 
 	if (strcmp(kind, "row"))
 		return 0;
 	if (p->a->json)
-		json_line(json_pack("{s:{s:s,s:s,s:b}}", "row", "path", printable(json_str(obj, "path", "?")), "volume",
-				    printable(json_str(obj, "volume", "?")), "here", json_bool(obj, "here", false)));
+		json_line(json_pack("{s:{s:s,s:s,s:b,s:s*}}", "row", "path", printable(json_str(obj, "path", "?")), "volume",
+				    printable(json_str(obj, "volume", "?")), "here", json_bool(obj, "here", false), "named",
+				    named ? printable(named) : NULL));
 	else
-		printf("%-20s %s%s\n", printable(json_str(obj, "volume", "?")), printable(json_str(obj, "path", "?")),
-		       json_bool(obj, "here", true) ? "" : "   (not known here any more)");
+		printf("%-20s %s%s%s%s%s\n", printable(json_str(obj, "volume", "?")), printable(json_str(obj, "path", "?")),
+		       json_bool(obj, "here", true) ? "" : "   (not known here any more)",
+		       named ? "   (pinned as " : "", named ? printable(named) : "", named ? ")" : "");
 	return 0;
 }
 
