@@ -308,6 +308,7 @@ static ssize_t read_step(struct kiocb *iocb, struct iov_iter *to, size_t len, si
 	struct augur_file *af = file->private_data;
 	struct inode *inode = file_inode(file);
 	ssize_t ret;
+	bool begun;
 
 	do {
 		ret = make_present(inode, af, iocb->ki_pos, len, rest, iocb->ki_flags & IOCB_NOWAIT);
@@ -316,8 +317,11 @@ static ssize_t read_step(struct kiocb *iocb, struct iov_iter *to, size_t len, si
 		ret = touch_buffer(iocb, to, len);
 		if (ret < 0)
 			return ret;
-		/* What was streamed may be gone again. */
-	} while (!augur_read_begin(inode, iocb->ki_pos, ret));
+		/* What was streamed may be gone again; so much may never be here at once. */
+		begun = augur_read_begin(inode, iocb->ki_pos, ret);
+		if (!begun && len > READ_STEP)
+			return -ENOSPC;
+	} while (!begun);
 	iov_iter_truncate(to, ret);
 	ret = lower_read(iocb, to);
 	augur_read_end(inode);
@@ -325,16 +329,14 @@ static ssize_t read_step(struct kiocb *iocb, struct iov_iter *to, size_t len, si
 	return ret;
 }
 
-static ssize_t read_incomplete(struct kiocb *iocb, struct iov_iter *to)
+static ssize_t read_in_steps(struct kiocb *iocb, struct iov_iter *to)
 {
 	loff_t size = i_size_read(file_inode(iocb->ki_filp));
-	bool whole = !is_sync_kiocb(iocb) && (iocb->ki_flags & IOCB_DIRECT);
 	size_t rest = iov_iter_count(to), step;
 	ssize_t ret = 0, done = 0;
 
 	while (rest && iocb->ki_pos < size) {
-		/* What completes later is one request and stays one. */
-		step = whole ? rest : min_t(size_t, rest, READ_STEP);
+		step = min_t(size_t, rest, READ_STEP);
 		ret = read_step(iocb, to, step, rest);
 		if (ret <= 0)
 			break;
@@ -344,6 +346,29 @@ static ssize_t read_incomplete(struct kiocb *iocb, struct iov_iter *to)
 			break;
 	}
 	return done ?: ret;
+}
+
+/*
+ * What completes later is one request and stays one, unless the cache's disk has no room for all
+ * of it at once: then it is read here and now, in steps.
+ */
+static ssize_t read_incomplete(struct kiocb *iocb, struct iov_iter *to)
+{
+	size_t rest = iov_iter_count(to);
+	struct kiocb now = { };
+	ssize_t ret;
+
+	if (is_sync_kiocb(iocb) || !(iocb->ki_flags & IOCB_DIRECT))
+		return read_in_steps(iocb, to);
+	if (!rest || iocb->ki_pos >= i_size_read(file_inode(iocb->ki_filp)))
+		return 0;
+	ret = read_step(iocb, to, rest, rest);
+	if (ret != -ENOSPC || rest <= READ_STEP)
+		return ret;
+	kiocb_clone(&now, iocb, iocb->ki_filp);
+	ret = read_in_steps(&now, to);
+	iocb->ki_pos = now.ki_pos;
+	return ret;
 }
 
 static ssize_t augur_read_iter(struct kiocb *iocb, struct iov_iter *to)
@@ -380,6 +405,7 @@ static ssize_t augur_splice_read(struct file *file, loff_t *ppos, struct pipe_in
 		return PTR_ERR(lower);
 	if (!augur_is_complete(inode)) {
 		len = min_t(size_t, len, (size_t)READ_ONCE(pipe->max_usage) << PAGE_SHIFT);
+		len = min_t(size_t, len, READ_STEP);
 		do {
 			ret = make_present(inode, af, pos, len, len, flags & SPLICE_F_NONBLOCK);
 			if (ret)

@@ -20,7 +20,7 @@
  *   health.c	what is said of proxies		log.c	the access log, as asked for
  *   pin.c	pins, evictions by hand		evict.c	dropping bytes
  *   space.c	watermarks, full disks		events.c	what changes
- *   look.c	attributes of changed directories
+ *   giveback.c	bytes of refused fills		look.c	attributes of changed directories
  */
 #ifndef AUGUR_AGENT_AGENT_H
 #define AUGUR_AGENT_AGENT_H
@@ -91,11 +91,12 @@ struct evict_result { u64 freed, bytes; unsigned int evicted, refused[EVICT_CAPA
 struct space_wait { struct list link; void (*fn)(struct space_wait *w); };
 struct space {
 	enum space_state state;
-	u64		total, free, used, reserve, filled, stream_bytes;
+	u64		total, free, used, reserve, filled;
+	u64		stream_bytes, stream_fly;	/* streamed: here, and under way */
 	u32		run, cull, stop, percent;
 	bool		culling, tight;		/* below cull, not above run yet; below stop */
 	bool		armed, hastened, running, scanned, reserve_busy, reserve_want, reserve_held;
-	u64		due_ns, exhausted_ns, said_ns, round_freed;	/* exhausted: when a round found nothing */
+	u64		due_ns, exhausted_ns, said_ns, large_ns, round_freed;	/* exhausted: when a round found nothing */
 	unsigned int	changes;
 	struct io_op	op;
 	struct list	files, others;		/* struct fwork, struct space_wait: wait for room */
@@ -320,7 +321,7 @@ struct fill {
 	u64		version, tag;
 	unsigned int	writes;
 	int		err;
-	bool		ended, stream;
+	bool		ended, stream, wrote;
 	enum fill_why	why;
 	u64		begun_ns;
 };
@@ -357,10 +358,16 @@ void file_need(struct vol *v, struct cobj *o, u64 off, u64 len, void (*fn)(void 
 struct fill *fill_new(struct fwork *f, u64 off, u64 len, struct grant *g, enum fill_why why);
 void fill_data(struct fill *fl, u64 off, struct xfer_buf *body);
 void fill_end(struct fill *fl, int err);
+bool fill_current(const struct fill *fl);	/* the object is still what it was begun for */
+void fill_finish(struct fill *fl);		/* nothing of it is under way any more */
 void file_drop_requests(struct vol *v);
 void file_free_idle(struct vol *v);
 /* The present version is not what the owner has any more. */
 void file_stale(struct vol *v, struct cobj *o);
+
+/* ---- giveback.c ---- */
+/* True: it failed, what it has written is being taken away, and fill_finish() follows. */
+bool fill_give_back(struct fill *fl);
 
 /* ---- ahead.c ---- */
 void ahead_read(struct fwork *f, const struct req *r);
@@ -500,7 +507,8 @@ void space_filled(struct vol *v, u64 bytes);
 /* The disk took no more: kicked, or fn(w), when it is worth another try. */
 void space_wait_file(struct fwork *f);
 void space_wait(struct vol *v, struct space_wait *w, void (*fn)(struct space_wait *w));
-bool space_stream_room(const struct vol *v, u64 len);
+/* May so much be streamed now?  0; -EAGAIN: not yet; -ENOSPC: never, it is more than the reserve. */
+int space_stream_room(struct vol *v, u64 len);
 void stream_note(struct vol *v, struct cobj *o, u64 off, u64 len);	/* it is here, for a moment */
 void stream_forget(struct vol *v, struct cobj *o);			/* all of it is gone */
 

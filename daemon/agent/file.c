@@ -106,7 +106,7 @@ struct fill *fill_new(struct fwork *f, u64 off, u64 len, struct grant *g, enum f
 }
 
 /* Another version may have taken the object's place meanwhile: these bytes are not its. */
-static bool fill_current(const struct fill *fl)
+bool fill_current(const struct fill *fl)
 {
 	const struct cobj *o = fl->f->o;
 
@@ -211,7 +211,7 @@ static void brought(const struct fill *fl)
 	}
 }
 
-static void fill_finish(struct fill *fl)
+void fill_finish(struct fill *fl)
 {
 	struct fwork *f = fl->f;
 	struct vol *v = vol_get(f->v);	/* those who are told may be its last users, and f goes with it */
@@ -222,15 +222,16 @@ static void fill_finish(struct fill *fl)
 
 	if (!current)
 		fl->err = -ESTALE;
-	else if (!fl->err && !got_all(fl))
-		fl->err = -EIO;
 	err = fl->err;
 	list_del(&fl->link);
 	if (current)
 		fly_range(o, fl->off, fl->len, false);
 	if (fl->why)
 		v->ahead_bytes -= fl->len;
-	if (!err && fl->stream) {
+	if (fl->stream)
+		v->space.stream_fly -= fl->len;
+	/* Begun before the disk was found full, it landed in the room that is for all. */
+	if (!err && (fl->stream || (!fl->g && space_streams(v)))) {
 		stream_note(v, o, fl->off, fl->len);
 	} else if (!err) {
 		cobj_present(v->c, o, fl->off, fl->len);
@@ -257,7 +258,11 @@ static void fill_finish(struct fill *fl)
 
 static void fill_maybe(struct fill *fl)
 {
-	if (fl->ended && !fl->writes)
+	if (!fl->ended || fl->writes)
+		return;
+	if (!fl->err && !got_all(fl))
+		fl->err = -EIO;
+	if (!fill_give_back(fl))
 		fill_finish(fl);
 }
 
@@ -309,6 +314,7 @@ void fill_data(struct fill *fl, u64 off, struct xfer_buf *body)
 	fw->w.caps = o->flags & COBJ_CAPS;
 	fw->w.done = write_done;
 	fl->writes++;
+	fl->wrote = true;
 	cache_write(&fw->w);
 }
 
@@ -425,6 +431,8 @@ static void pieces(struct fwork *f, u64 off, u64 len, struct grant *g, enum fill
 			n = min(len, (u64)1 << f->o->shift);
 		fl = fill_new(f, off, n, g, why);
 		fl->stream = !g && space_streams(f->v);
+		if (fl->stream)
+			f->v->space.stream_fly += n;
 		read_start(fl);
 		off += n;
 		len -= n;
@@ -467,6 +475,21 @@ bool file_absent(const struct cobj *o, u64 *off, u64 *len)
 	return true;
 }
 
+/* 0 if what is absent of [first, limit) may be streamed now; -EAGAIN: it waits for that. */
+static int stream_room(struct fwork *f, u64 first, u64 limit)
+{
+	const struct cobj *o = f->o;
+	u64 end, bytes = 0;
+	int err;
+
+	for (; absent_run(o, &first, &end, limit); first = end)
+		bytes += min(end << o->shift, o->size) - (first << o->shift);
+	err = bytes ? space_stream_room(f->v, bytes) : 0;
+	if (err == -EAGAIN)
+		space_wait_file(f);
+	return err;
+}
+
 int file_fill(struct fwork *f, u64 off, u64 len, bool grants, enum fill_why why)
 {
 	struct cobj *o = f->o;
@@ -477,24 +500,31 @@ int file_fill(struct fwork *f, u64 off, u64 len, bool grants, enum fill_why why)
 		return 0;
 	augur_chunk_range(off, len, o->size, o->shift, &first, &count);
 	limit = first + count;
+	if (!grants && space_streams(f->v))
+		err = stream_room(f, first, limit);
 	while (!err && absent_run(o, &first, &end, limit)) {
 		u64 a = first << o->shift, b = min(end << o->shift, o->size);
 
-		/* What is streamed has room only while little of it is. */
-		if (!grants && space_streams(f->v) && !space_stream_room(f->v, b - a)) {
-			space_wait_file(f);
-			break;
-		}
 		if (grants)
 			err = with_grant(f, a, b - a, why);
 		else
 			pieces(f, a, b - a, NULL, why);
 		first = end;
 	}
-	return err;
+	return err == -EAGAIN ? 0 : err;
 }
 
 /* ---- those who wait ---- */
+
+/* False: it is more than a full disk can stream, and was told so. */
+static bool req_fill(struct fwork *f, struct req *r)
+{
+	int err = file_fill(f, r->off, r->len, false, FILL_ASKED);
+
+	if (err)
+		req_reply(r, err, 0);
+	return !err;
+}
 
 static void waits_check(struct fwork *f)
 {
@@ -513,7 +543,7 @@ static void waits_check(struct fwork *f)
 			req_reply_fetch(r, f->o);
 		} else {
 			/* What it waited for came from elsewhere and failed: its own question. */
-			file_fill(f, r->off, r->len, false, FILL_ASKED);
+			req_fill(f, r);
 		}
 	}
 	list_for_each_safe(p, t, &f->own) {
@@ -585,7 +615,10 @@ void file_request(struct req *r, struct cobj *o)
 	}
 	/* First what is waited for, then what is worth having beside it. */
 	list_add_tail(&f->waits, &r->link);
-	file_fill(f, r->off, r->len, false, FILL_ASKED);
+	if (!req_fill(f, r)) {
+		fwork_put(f);
+		return;
+	}
 	whole_small(f, r);
 	if (!prefetch) {
 		if (o->size <= AGENT_SMALL)

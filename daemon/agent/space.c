@@ -365,10 +365,20 @@ void stream_forget(struct vol *v, struct cobj *o)
 	}
 }
 
-/* A request may be streamed now: its bytes find room in the reserve. */
-bool space_stream_room(const struct vol *v, u64 len)
+/* What is under way counts as well: more than the reserve holds is refused by the disk somewhere in the middle. */
+int space_stream_room(struct vol *v, u64 len)
 {
-	return !v->space.stream_bytes || v->space.stream_bytes + len <= v->space.reserve;
+	struct space *s = &v->space;
+	u64 now = io_now(v->io);
+
+	if (len <= s->reserve)
+		return s->stream_bytes + s->stream_fly + len <= s->reserve ? 0 : -EAGAIN;
+	if (now - s->large_ns >= LOG_NS || !s->large_ns) {
+		s->large_ns = now;
+		log_warn("event=too_large_to_stream cache=%s bytes=%llu reserve=%llu effect=\"the request ends with ENOSPC\" hint=\"the disk is full: make room, unpin, close files, or read in smaller pieces\"",
+			 v->c->dir, (unsigned long long)len, (unsigned long long)s->reserve);
+	}
+	return -ENOSPC;
 }
 
 /* Nobody asks the kernel any more, or there is room for it: what is here stays, and may be claimed. */
@@ -501,7 +511,7 @@ static enum space_state judge(const struct vol *v)
 {
 	const struct space *s = &v->space;
 
-	if (somebody_waits(v) || s->stream_bytes)
+	if (somebody_waits(v) || s->stream_bytes || s->stream_fly)
 		return s->exhausted_ns ? SPACE_STREAMING : SPACE_FULL;
 	if (s->tight && s->exhausted_ns)
 		return SPACE_FULL;

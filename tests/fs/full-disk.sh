@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # full-disk: a cache disk smaller than the tree, and than one of its files: every reader gets every byte and no error;
-# what is evicted is counted, the watermarks are live, the state is told.
+# what is evicted is counted, the watermarks are live, the state is told. One request for more than can be streamed
+# gets its bytes too, and takes nobody else's room.
 # timeout: 600
 . /payload/tests/lib/guest.sh
 
@@ -52,6 +53,28 @@ with open("/origin/large", "rb") as f:
         assert m[off:off + 65536] == f.read(2 << 20)[:65536], f"mapped bytes at {off}"
 PY
 is "$(stat_of upcalls_timeout)" 0 "requests that ran out of time"
+wait_until 60 eval '[ "$(cache state)" = ok ]'
+
+# Somebody else fills the disk: one request for far more than there is room for, and then everybody else.
+dd if=/dev/zero of=/cache/foreign bs=1M 2> /dev/null || :
+PYTHONPATH=$T/lib python3 - << 'PY'
+import os, rawio
+n = 8 << 20
+with open("/origin/large", "rb") as f:
+    want = f.read(3 * n)
+fd = os.open("/mnt/a/large", os.O_RDONLY | os.O_DIRECT)
+buf = rawio.Map(-1, n)
+for how, off, read in (("libaio", 0, rawio.aio_read), ("io_uring", n, rawio.Uring().read)):
+    got = read(fd, buf.addr, n, off)
+    assert got == n, f"{how}: {got}"
+    assert buf.bytes() == want[off:off + n], f"{how}: other bytes"
+PY
+grep -m 1 event=too_large_to_stream "$RUN/agent.log"
+for f in d0/f1 d1/f2 d2/f3 d1/f4; do
+	is "$(sha256sum < "$MNT/$f")" "$(sha256sum < "/origin/$f")" "$f after a request for more than there is room for"
+done
+is "$(stat_of upcalls_timeout)" 0 "requests that ran out of time"
+rm /cache/foreign
 wait_until 60 eval '[ "$(cache state)" = ok ]'
 
 # Watermarks are live.

@@ -23,6 +23,7 @@ static struct fake {
 	unsigned int	asks, evicts, pins;
 	unsigned int	removes_complete;	/* of directories that said they were complete */
 	u32		evict_busy;		/* AUGUR_BUSY_*: refused */
+	u32		whole_busy;		/* the same of all of an object; ranges go */
 	int		evict_err;		/* refused for good */
 	bool		ask_only;		/* refused when it is meant */
 	void		(*evicted)(void);	/* called before the answer 0 */
@@ -62,7 +63,7 @@ void upcall_fill_end(struct upcall_mount *m, u64 grant, const struct upcall_rang
 
 int upcall_evict(struct upcall_mount *m, const u8 *oid, const struct fh *fh, u64 off, u64 len, bool ask, u32 *why)
 {
-	*why = fake.ask_only && ask ? 0 : fake.evict_busy;
+	*why = fake.ask_only && ask ? 0 : !len && fake.whole_busy ? fake.whole_busy : fake.evict_busy;
 	if (fake.evict_err)
 		return fake.evict_err;
 	if (ask)

@@ -15,11 +15,15 @@
 
 #include <dirent.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
@@ -45,6 +49,42 @@ void role_ready(struct role_cfg *cfg)
 {
 	if (write(cfg->ready_fd, "1", 1) != 1)
 		abort();
+}
+
+/* ---- a disk that has no room for one file beyond so much of it ---- */
+
+static struct { pthread_mutex_t lock; ino_t ino; u64 room; unsigned int refused; } disk = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+ssize_t pwrite(int fd, const void *p, size_t len, off_t off)
+{
+	struct stat st;
+	ssize_t n = -1;
+
+	pthread_mutex_lock(&disk.lock);
+	if (disk.ino && !fstat(fd, &st) && st.st_ino == disk.ino) {
+		u64 used = (u64)st.st_blocks * 512;
+
+		len = min((u64)len, used < disk.room ? disk.room - used : 0);
+		disk.refused += !len;
+	}
+	if (len)
+		n = syscall(SYS_pwrite64, fd, p, len, off);
+	else
+		errno = ENOSPC;
+	pthread_mutex_unlock(&disk.lock);
+	return n;
+}
+
+int fstatvfs(int fd, struct statvfs *sv)
+{
+	struct statfs sf;
+
+	if (fstatfs(fd, &sf))
+		return -1;
+	*sv = (struct statvfs){ .f_bsize = sf.f_bsize, .f_frsize = sf.f_frsize, .f_blocks = sf.f_blocks,
+				.f_bfree = disk.ino ? 0 : sf.f_bfree, .f_bavail = disk.ino ? 0 : sf.f_bavail,
+				.f_files = sf.f_files, .f_ffree = sf.f_ffree, .f_favail = sf.f_ffree };
+	return 0;
 }
 
 /* ---- places ---- */
@@ -630,6 +670,100 @@ static void streams_end_with_their_cause(void **state)
 	fake.evict_busy = 0;
 	settle_all();
 	assert_true(same_bytes(at("origin/d0/f5"), at("cache/root/d0/f5")));
+}
+
+static u64 allocated(const char *rel)
+{
+	struct seen s;
+
+	assert_int_equal(look(rel, &s), 0);
+	return (u64)s.st.st_blocks * 512;
+}
+
+/* Streams from now on through so much, of a disk that has no more for this file. */
+static void disk_full(const char *rel, u64 room)
+{
+	struct seen s;
+
+	assert_int_equal(look(rel, &s), 0);
+	disk.ino = s.st.st_ino;
+	disk.room = room;
+	disk.refused = 0;
+	v->space.reserve = room;
+	v->space.exhausted_ns = io_now(io);
+	v->space.state = SPACE_STREAMING;
+	fake.whole_busy = AUGUR_BUSY_OPEN;	/* nothing else makes room */
+	fake.m.timeout_ms = 60000;
+}
+
+static void disk_has_room(u64 reserve)
+{
+	disk.ino = 0;
+	fake.whole_busy = 0;
+	fake.m.timeout_ms = 5000;
+	v->space.reserve = reserve;
+	assert_true(until(10000, !v->space.stream_bytes && v->space.state == SPACE_OK));
+}
+
+/* A request for more than can be streamed is refused at once and costs nobody else room. */
+static void a_large_request_is_refused(void **state)
+{
+	u64 reserve = v->space.reserve;
+
+	evict("large");
+	assert_int_equal(allocated("large"), 0);
+	disk_full("large", 2 << 20);
+	assert_int_equal(fetch("large", 0, 9 << 20), -ENOSPC);
+	assert_int_equal(v->space.stream_fly + v->space.stream_bytes, 0);
+	assert_int_equal(allocated("large"), 0);
+	assert_int_equal(disk.refused, 0);
+
+	/* As much as there is: all of it. */
+	v->space.state = SPACE_STREAMING;
+	assert_int_equal(fetch("large", 0, 2 << 20), 0);
+	assert_int_equal(v->space.stream_bytes, 2 << 20);
+	assert_int_equal(disk.refused, 0);
+	disk_has_room(reserve);
+}
+
+/* What fits is streamed while it fits: a fill that is under way has its room, whoever comes next waits. */
+static void streams_have_their_room(void **state)
+{
+	u64 reserve = v->space.reserve, a, b;
+
+	evict("large");
+	disk_full("large", 2 << 20);
+	a = fetch_start("large", 0, 3 << 19);
+	b = fetch_start("large", 4 << 20, 1 << 20);
+	assert_int_equal(v->space.stream_fly, 3 << 19);
+	assert_int_equal(wait_reply(a), 0);
+	assert_int_equal(wait_reply(b), 0);
+	assert_int_equal(disk.refused, 0);
+	disk_has_room(reserve);
+}
+
+/* The disk took a part of it: that goes again, streamed or not, and the next reader has the room. */
+static void what_was_refused_is_given_back(void **state)
+{
+	u64 reserve = v->space.reserve, id;
+
+	for (int streams = 0; streams < 2; streams++) {
+		evict("large");
+		disk_full("large", 300 << 10);
+		v->space.reserve = 2 << 20;
+		if (!streams)
+			v->space.state = SPACE_OK;
+		id = fetch_start("large", 0, 1 << 20);
+		assert_true(until(10000, disk.refused && !v->space.stream_fly && !list_empty(&v->space.files)));
+		assert_false(reply_of(id)->come);
+		assert_int_equal(allocated("large"), 0);
+		disk.ino = 0;
+		assert_int_equal(wait_reply(id), 0);
+		disk_has_room(reserve);
+	}
+	settle_all();
+	assert_int_equal(fetch("large", 0, 9 << 20), 0);
+	assert_true(same_bytes(at("origin/large"), at("cache/root/large")));
 }
 
 static void leases_are_had(void **state)
@@ -1305,7 +1439,8 @@ int main(void)
 		cmocka_unit_test(another_version_by_another_name), cmocka_unit_test(bytes_arrive), cmocka_unit_test(small_files_come_along),
 		cmocka_unit_test(a_reader_of_everything), cmocka_unit_test(a_large_file_in_order),
 		cmocka_unit_test(a_large_file_in_no_order), cmocka_unit_test(claims_settle), cmocka_unit_test(bytes_go_again),
-		cmocka_unit_test(streams_end_with_their_cause),
+		cmocka_unit_test(streams_end_with_their_cause), cmocka_unit_test(a_large_request_is_refused),
+		cmocka_unit_test(streams_have_their_room), cmocka_unit_test(what_was_refused_is_given_back),
 		cmocka_unit_test(leases_are_had),
 		cmocka_unit_test(changes_are_told), cmocka_unit_test(a_name_is_not_its_directory),
 		cmocka_unit_test(names_go_and_change),
