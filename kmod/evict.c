@@ -32,7 +32,7 @@ bool augur_read_begin(struct inode *inode, loff_t pos, u64 len)
 	struct augur_inode *ai = AUGUR_I(inode);
 
 	atomic_inc(&ai->reading);
-	/* Pairs with try_range(): the count is seen by who clears the bits, or the bits by us. */
+	/* Pairs with range_clear(): the count is seen by who clears the bits, or the bits by us. */
 	smp_mb__after_atomic();
 	if (likely(augur_present(inode, pos, len)))
 		return true;
@@ -117,9 +117,35 @@ static u32 range_busy(const struct augur_inode *ai, u64 first, u64 count)
 {
 	if (ai->state & (AUGUR_IS_DIRTY | AUGUR_IS_LOCAL))
 		return AUGUR_BUSY_DIRTY;
-	if ((ai->state & AUGUR_IS_COMPLETE) || !(ai->state & AUGUR_IS_UNSETTLED) || !ai->map)
+	if (ai->state & AUGUR_IS_COMPLETE)
 		return AUGUR_BUSY_CLAIMED;
-	return range_taken(ai, first, count) ? AUGUR_BUSY_FILLING : 0;
+	if (range_taken(ai, first, count))
+		return AUGUR_BUSY_FILLING;
+	/* Nothing of it is here for anybody, as its reader was killed before the answer came: it may go. */
+	if (!ai->map || augur_map_next_one(ai->map, first, first + count) >= first + count)
+		return 0;
+	return ai->state & AUGUR_IS_UNSETTLED ? 0 : AUGUR_BUSY_CLAIMED;
+}
+
+/* Run by run, as not all of it need be here.  False: somebody reads, and the last run stays. */
+static bool range_clear(struct augur_inode *ai, u64 first, u64 end)
+{
+	u64 stop;
+
+	if (!ai->map)
+		return true;
+	while ((first = augur_map_next_one(ai->map, first, end)) < end) {
+		stop = augur_map_next_zero(ai->map, first, end);
+		augur_map_clear_range(ai->map, first, stop - first);
+		/* Pairs with augur_read_begin(). */
+		smp_mb();
+		if (atomic_read(&ai->reading)) {
+			augur_map_set_range(ai->map, first, stop - first);
+			return false;
+		}
+		first = stop;
+	}
+	return true;
 }
 
 /* Only whole chunks go; the last one may be short. */
@@ -133,21 +159,13 @@ static int try_range(struct inode *inode, u64 off, u64 len, bool ask, u32 *why, 
 		return -ERANGE;
 	end = (off + len + mask) >> ai->chunk_shift;
 	*why = range_busy(ai, first, end - first);
-	if (!*why && !augur_map_all(ai->map, first, end - first))
-		return -ERANGE;
 	if (*why || ask)
 		return *why ? -EBUSY : 0;
 	before = augur_present_bytes(inode);
-	augur_map_clear_range(ai->map, first, end - first);
-	/* Pairs with augur_read_begin(). */
-	smp_mb();
-	if (atomic_read(&ai->reading)) {
-		augur_map_set_range(ai->map, first, end - first);
+	if (!range_clear(ai, first, end))
 		*why = AUGUR_BUSY_READING;
-		return -EBUSY;
-	}
 	*bytes = before - augur_present_bytes(inode);
-	return 0;
+	return *why ? -EBUSY : 0;
 }
 
 int augur_try_evict(struct inode *inode, u64 off, u64 len, bool ask, u32 *why)

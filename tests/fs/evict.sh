@@ -125,9 +125,26 @@ def malformed():
     assert evict("f2", ("OFFSET", 1), ("LENGTH", C)) == -E.ERANGE
     assert evict("f2", ("OFFSET", 0), ("LENGTH", C + 1)) == -E.ERANGE
     assert evict("f2", ("OFFSET", C), ("LENGTH", (1 << 64) - 1)) == -E.ERANGE
-    busy("f2", "CLAIMED", ("OFFSET", 0), ("LENGTH", C))
     r = d.do("EVICT", [("ITEM", [("OID", oid_of("/")), ("FH", handle(vol.lower()))])])
     assert r["ITEM"][0]["STATUS"] == -E.EINVAL
+
+def never_told():
+    "a range that is claimed stays; one that nobody was told of goes, open or not, and one that is told of in part"
+    fill("f2"); claim("f2", REC_COMPLETE); settle("f2")
+    busy("f2", "CLAIMED", ("OFFSET", 0), ("LENGTH", C))
+    fd = os.open(vol.path("f4"), os.O_RDONLY)
+    assert evict("f4", ("OFFSET", 0), ("LENGTH", 3 * C)) == 0      # no answer has come for this file
+    for _ in range(2):
+        r = Reader(vol.path("f4"), C, 8)
+        m = d.request("FETCH")
+        assert m["OFFSET"] == C, m
+        busy("f4", "FILLING", ("OFFSET", 0), ("LENGTH", 3 * C))
+        vol.fill("f4", C, DATA[C:2 * C])
+        d.reply(m, off=C, length=C, flags=STREAM)
+        assert r.result() == DATA[C:C + 8]
+        assert evict("f4", ("OFFSET", 0), ("LENGTH", 3 * C)) == 0  # the second of three chunks is here
+        punch("f4", 0, 3 * C)
+    os.close(fd)
 
 def reads(name, how, times):
     "a process that reads the whole file so often; 0 if each byte was right"
@@ -208,6 +225,6 @@ def without_the_refusal():
     assert evict("f9") == 0, "the fault point did not hit"
     assert open("/sys/kernel/debug/augurfs/inject/evict_pinned").read().strip() == "0"
 
-run(refusals, unclaimed, pinned_by_record, malformed, streamed, without_the_refusal)
+run(refusals, unclaimed, pinned_by_record, malformed, never_told, streamed, without_the_refusal)
 vol.umount()
 PY
