@@ -132,6 +132,8 @@ struct mount {
 };
 /* Fills up to MOUNTS_MAX; their number. */
 size_t mounts_read(struct mount *m);
+/* The one that an absolute path lies in, or NULL. */
+const struct mount *mount_of(const struct mount *m, size_t n, const char *path);
 /* By mount point (or a path below it), or by id; NULL if none or, for an id, not known. */
 const struct mount *mount_find(const struct mount *m, size_t n, const char *arg);
 bool module_is_loaded(void);
@@ -148,5 +150,22 @@ json_t *sysfs_stats(unsigned long long id);
  * the rest is taken as it is written.  0 or -errno.
  */
 int path_absolute(const char *path, const struct mount *m, size_t n, char *out, size_t cap);
+
+/* -------- paths.c -------- */
+struct named { char *text; const struct mount *m; bool sent; };	/* absolute; m: that it lies in, or NULL */
+struct paths {
+	struct augur	*a;
+	struct mount	*m;
+	size_t		nm;
+	struct named	*p;
+	size_t		n;
+};
+void paths_init(struct paths *p, struct augur *a);
+void paths_free(struct paths *p);
+/* 0, or -errno with the fault set. */
+int paths_add(struct paths *p, const char *arg);
+/* Requests of a->verb with @more and "paths", until all are sent; sum() takes each answer.  0, or -errno with the fault set. */
+typedef void paths_sum_fn(void *ctx, json_t *ans);
+int paths_ask(struct paths *p, const json_t *more, client_line_fn *line, paths_sum_fn *sum, void *ctx);
 
 #endif

@@ -11,100 +11,85 @@
 #include <string.h>
 #include "augur.h"
 
-struct paths {
+struct pin {
 	struct augur	*a;
 	struct progress	bar;
-	struct mount	*m;
-	size_t		n;
-	json_t		*list;
+	struct paths	paths;
+	long long	files, bytes, kept, errors, evicted;
+	char		above[512];
+	json_t		*refused;
 };
-
-static int add_path(struct paths *p, const char *arg)
-{
-	char path[PATH_MAX];
-	int err = path_absolute(arg, p->m, p->n, path, sizeof(path));
-
-	if (err)
-		fault_set(&p->a->fault, AUGUR_E_USAGE, -err, "%s: %s", printable(arg), strerror(-err));
-	else
-		json_array_append_new(p->list, json_string(path) ?: json_null());
-	return err;
-}
-
-static void add_mounts(struct paths *p)
-{
-	for (size_t i = 0; i < p->n; i++)
-		if (p->m[i].id && p->m[i].point[0] && !p->m[i].again)
-			json_array_append_new(p->list, json_string(p->m[i].point) ?: json_null());
-}
 
 static int on_line(void *ctx, const char *kind, json_t *obj)
 {
-	struct paths *p = ctx;
+	struct pin *p = ctx;
 
 	if (!strcmp(kind, "progress"))
 		progress_show(&p->bar, obj);
 	return 0;
 }
 
-/* The answer, or NULL with the fault set. */
-static json_t *ask(struct paths *p, const char *name, json_t *paths, long long bytes)
+static void add_up(void *ctx, json_t *ans)
+{
+	struct pin *p = ctx;
+	const char *why;
+	json_t *val;
+
+	p->files += json_int(ans, "files", 0);
+	p->bytes += json_int(ans, "bytes", 0);
+	p->kept += json_int(ans, "kept", 0);
+	p->errors += json_int(ans, "errors", 0);
+	p->evicted += json_int(ans, "evicted", 0);
+	if (json_object_get(ans, "above"))
+		snprintf(p->above, sizeof(p->above), "%s", json_str(ans, "above", "?"));
+	json_object_foreach(json_object_get(ans, "refused"), why, val)
+		json_object_set_new(p->refused, why, json_integer(json_int(p->refused, why, 0) + json_integer_value(val)));
+}
+
+/* 0, or -errno with the fault set. */
+static int ask(struct pin *p, const char *name, struct paths *paths, long long bytes)
 {
 	const struct verb verb = { .name = name }, *own = p->a->verb;
-	json_t *req = json_object(), *ans;
+	json_t *more = bytes ? json_pack("{s:I}", "bytes", (json_int_t)bytes) : json_object();
+	int err;
 
-	if (paths)
-		json_object_set(req, "paths", paths);
-	if (bytes)
-		json_object_set_new(req, "bytes", json_integer(bytes));
 	p->a->verb = &verb;
 	progress_init(&p->bar, p->a);
-	ans = client_call(p->a, req, on_line, p);
+	err = paths_ask(paths, more, on_line, add_up, p);
 	progress_end(&p->bar);
 	p->a->verb = own;
-	return ans;
+	json_decref(more);
+	return err;
 }
 
 /* ---- pin, unpin ---- */
 
-static int say_pinned(struct paths *p, json_t *ans, bool set)
+static int run_pin(struct pin *p, bool set)
 {
-	long long files = json_int(ans, "files", 0), errors = json_int(ans, "errors", 0), bytes = json_int(ans, "bytes", 0);
-	long long kept = json_int(ans, "kept", 0);
-
+	if (ask(p, set ? "pin" : "unpin", &p->paths, 0))
+		return fault_report(p->a, RC_FAILED);
 	if (p->a->json) {
 		json_t *obj = json_begin(p->a, true);
 
-		json_object_set_new(obj, "files", json_integer(files));
-		json_object_set_new(obj, "bytes", json_integer(bytes));
-		json_object_set_new(obj, "kept", json_integer(kept));
-		json_object_set_new(obj, "errors", json_integer(errors));
+		json_object_set_new(obj, "files", json_integer(p->files));
+		json_object_set_new(obj, "bytes", json_integer(p->bytes));
+		json_object_set_new(obj, "kept", json_integer(p->kept));
+		json_object_set_new(obj, "errors", json_integer(p->errors));
 		json_line(obj);
 	} else {
-		printf("%lld files %s, %s of them here", files, set ? "pinned" : "unpinned", human_bytes((unsigned long long)bytes));
-		printf(errors ? ", %lld could not be changed\n" : "\n", errors);
-		if (kept)
-			printf("%lld of the paths stay pinned by what is above them: %s\n", kept, printable(json_str(ans, "above", "?")));
+		printf("%lld files %s, %s of them here", p->files, set ? "pinned" : "unpinned",
+		       human_bytes((unsigned long long)p->bytes));
+		printf(p->errors ? ", %lld could not be changed\n" : "\n", p->errors);
+		if (p->kept)
+			printf("%lld of the paths stay pinned by what is above them: %s\n", p->kept, printable(p->above));
 	}
-	return errors || kept ? RC_DEGRADED : RC_OK;
-}
-
-static int run_pin(struct paths *p, bool set)
-{
-	json_t *ans = ask(p, set ? "pin" : "unpin", p->list, 0);
-	int rc;
-
-	if (!ans)
-		return fault_report(p->a, RC_FAILED);
-	rc = say_pinned(p, ans, set);
-	json_decref(ans);
-	return rc;
+	return p->errors || p->kept ? RC_DEGRADED : RC_OK;
 }
 
 static int on_pin(void *ctx, const char *kind, json_t *obj)
 {
 	const char *named = json_str(obj, "named", NULL);
-	struct paths *p = ctx;
+	struct pin *p = ctx;
 
 	if (strcmp(kind, "row"))
 		return 0;
@@ -119,7 +104,7 @@ static int on_pin(void *ctx, const char *kind, json_t *obj)
 	return 0;
 }
 
-static int run_list(struct paths *p)
+static int run_list(struct pin *p)
 {
 	static const struct verb pins = { .name = "pins" };
 	const struct verb *own = p->a->verb;
@@ -142,23 +127,22 @@ static int run_list(struct paths *p)
 	return RC_OK;
 }
 
-static void paths_begin(struct paths *p, struct augur *a)
+static void pin_begin(struct pin *p, struct augur *a)
 {
 	memset(p, 0, sizeof(*p));
 	p->a = a;
-	p->m = xcalloc(MOUNTS_MAX, sizeof(struct mount));
-	p->n = mounts_read(p->m);
-	p->list = json_array();
+	p->refused = json_object();
+	paths_init(&p->paths, a);
 }
 
-static int paths_end(struct paths *p, int rc)
+static int pin_end(struct pin *p, int rc)
 {
-	json_decref(p->list);
-	free(p->m);
+	json_decref(p->refused);
+	paths_free(&p->paths);
 	return rc;
 }
 
-static int pin_args(struct paths *p, int argc, char **argv, bool set)
+static int pin_args(struct pin *p, int argc, char **argv, bool set)
 {
 	static const struct option opts[] = {
 		{ "list", no_argument, NULL, 'l' }, { "remove", no_argument, NULL, 'r' }, { 0 }
@@ -175,28 +159,28 @@ static int pin_args(struct paths *p, int argc, char **argv, bool set)
 			return usage_error(p->a, "unknown option");
 	}
 	for (; !err && optind < argc; optind++)
-		err = add_path(p, argv[optind]);
+		err = paths_add(&p->paths, argv[optind]);
 	if (err)
 		return fault_report(p->a, RC_FAILED);
 	if (list)
-		return json_array_size(p->list) ? usage_error(p->a, "--list takes no paths") : run_list(p);
-	return json_array_size(p->list) ? run_pin(p, set) : usage_error(p->a, "which paths?");
+		return p->paths.n ? usage_error(p->a, "--list takes no paths") : run_list(p);
+	return p->paths.n ? run_pin(p, set) : usage_error(p->a, "which paths?");
 }
 
 int cmd_pin(struct augur *a, int argc, char **argv)
 {
-	struct paths p;
+	struct pin p;
 
-	paths_begin(&p, a);
-	return paths_end(&p, pin_args(&p, argc, argv, true));
+	pin_begin(&p, a);
+	return pin_end(&p, pin_args(&p, argc, argv, true));
 }
 
 int cmd_unpin(struct augur *a, int argc, char **argv)
 {
-	struct paths p;
+	struct pin p;
 
-	paths_begin(&p, a);
-	return paths_end(&p, pin_args(&p, argc, argv, false));
+	pin_begin(&p, a);
+	return pin_end(&p, pin_args(&p, argc, argv, false));
 }
 
 /* ---- evict ---- */
@@ -215,55 +199,66 @@ static long long say_refused(json_t *refused, bool print)
 	return n;
 }
 
-static int say_evicted(struct paths *p, json_t *ans)
+static int say_evicted(struct pin *p)
 {
-	json_t *refused = json_object_get(ans, "refused");
-	long long stay = say_refused(refused, false), errors = json_int(ans, "errors", 0);
+	long long stay = say_refused(p->refused, false);
 
 	if (p->a->json) {
 		json_t *obj = json_begin(p->a, true);
 
-		json_object_set_new(obj, "evicted", json_integer(json_int(ans, "evicted", 0)));
-		json_object_set_new(obj, "bytes", json_integer(json_int(ans, "bytes", 0)));
-		json_object_set(obj, "refused", json_is_object(refused) ? refused : json_null());
-		json_object_set_new(obj, "errors", json_integer(errors));
+		json_object_set_new(obj, "evicted", json_integer(p->evicted));
+		json_object_set_new(obj, "bytes", json_integer(p->bytes));
+		json_object_set(obj, "refused", p->refused);
+		json_object_set_new(obj, "errors", json_integer(p->errors));
 		json_line(obj);
 	} else {
-		printf("%lld objects evicted, %s freed", json_int(ans, "evicted", 0),
-		       human_bytes((unsigned long long)json_int(ans, "bytes", 0)));
+		printf("%lld objects evicted, %s freed", p->evicted, human_bytes((unsigned long long)p->bytes));
 		if (stay)
 			printf("; stay:");
-		say_refused(refused, true);
-		printf(errors ? "; %lld could not be looked at\n" : "\n", errors);
+		say_refused(p->refused, true);
+		printf(p->errors ? "; %lld could not be looked at\n" : "\n", p->errors);
 	}
-	return stay || errors ? RC_DEGRADED : RC_OK;
+	return stay || p->errors ? RC_DEGRADED : RC_OK;
 }
 
-static int run_evict(struct paths *p, json_t *list, long long bytes)
+static int run_evict(struct pin *p, struct paths *paths, long long bytes)
 {
-	json_t *ans = ask(p, "evict", list, bytes);
-	int rc;
+	return ask(p, "evict", paths, bytes) ? fault_report(p->a, RC_FAILED) : say_evicted(p);
+}
 
-	if (!ans)
-		return fault_report(p->a, RC_FAILED);
-	rc = say_evicted(p, ans);
-	json_decref(ans);
-	return rc;
+static void forget_sums(struct pin *p)
+{
+	p->bytes = p->evicted = p->errors = 0;
+	json_object_clear(p->refused);
 }
 
 /* Each mount has a cache of its own. */
-static int evict_mounts(struct paths *p, long long bytes)
+static int evict_mount(struct pin *p, const struct mount *m, long long bytes)
 {
-	int rc = RC_OK, ret;
+	struct named path = { .text = (char *)m->point, .m = m };
+	struct paths one = { .a = p->a, .p = &path, .n = 1 };
 
-	for (size_t i = 0; i < json_array_size(p->list) && rc != RC_FAILED; i++) {
-		json_t *one = json_pack("[O]", json_array_get(p->list, i));
+	forget_sums(p);
+	return run_evict(p, &one, bytes);
+}
 
-		ret = run_evict(p, one, bytes);
+static int evict_mounts(struct pin *p, long long bytes)
+{
+	int rc = RC_OK, ret, mounts = 0;
+
+	for (size_t i = 0; i < p->paths.nm && rc != RC_FAILED; i++) {
+		const struct mount *m = &p->paths.m[i];
+
+		if (!m->id || !m->point[0] || m->again)
+			continue;
+		mounts++;
+		ret = evict_mount(p, m, bytes);
 		rc = ret == RC_FAILED ? ret : rc ? rc : ret;
-		json_decref(one);
 	}
-	return rc;
+	if (mounts)
+		return rc;
+	fault_set(&p->a->fault, AUGUR_E_NOT_MOUNTED, ENOENT, "no augurfs mount");
+	return fault_report(p->a, RC_FAILED);
 }
 
 static int parse_bytes(const char *s, long long *n)
@@ -283,7 +278,7 @@ static int parse_bytes(const char *s, long long *n)
 	return 0;
 }
 
-static int evict_args(struct paths *p, int argc, char **argv)
+static int evict_args(struct pin *p, int argc, char **argv)
 {
 	static const struct option opts[] = {
 		{ "all", no_argument, NULL, 'a' }, { "bytes", required_argument, NULL, 'b' }, { 0 }
@@ -299,26 +294,22 @@ static int evict_args(struct paths *p, int argc, char **argv)
 			return usage_error(p->a, c == 'b' ? "--bytes is a number, with K, M, G or T if you like" : "unknown option");
 	}
 	for (; !err && optind < argc; optind++)
-		err = add_path(p, argv[optind]);
+		err = paths_add(&p->paths, argv[optind]);
 	if (err)
 		return fault_report(p->a, RC_FAILED);
-	if ((all || bytes) && !json_array_size(p->list)) {
-		add_mounts(p);
-		if (!json_array_size(p->list)) {
-			fault_set(&p->a->fault, AUGUR_E_NOT_MOUNTED, ENOENT, "no augurfs mount");
-			return fault_report(p->a, RC_FAILED);
-		}
+	if ((all || bytes) && !p->paths.n)
 		return evict_mounts(p, bytes);
-	}
 	if (all)
 		return usage_error(p->a, "--all takes no paths");
-	return json_array_size(p->list) ? run_evict(p, p->list, bytes) : usage_error(p->a, "which paths? or --all, or --bytes N");
+	if (bytes && p->paths.n > 1)
+		return usage_error(p->a, "--bytes takes one path, or none");
+	return p->paths.n ? run_evict(p, &p->paths, bytes) : usage_error(p->a, "which paths? or --all, or --bytes N");
 }
 
 int cmd_evict(struct augur *a, int argc, char **argv)
 {
-	struct paths p;
+	struct pin p;
 
-	paths_begin(&p, a);
-	return paths_end(&p, evict_args(&p, argc, argv));
+	pin_begin(&p, a);
+	return pin_end(&p, evict_args(&p, argc, argv));
 }

@@ -2,8 +2,7 @@
 /*
  * cmd_warm.c - brings named trees into the local cache before they are wanted.
  *
- * augurd walks and fetches; this file sends it the paths, in requests that fit the control
- * protocol's limit, and shows how far it is.  --check fetches nothing: it asks where each
+ * augurd walks and fetches; this file sends it the paths and shows how far it is.  --check fetches nothing: it asks where each
  * named object is and counts.
  */
 #include <errno.h>
@@ -12,32 +11,13 @@
 #include <string.h>
 #include "augur.h"
 
-#define BATCH_BYTES (CTL_REQ_MAX / 4)	/* of paths; JSON may write a byte in up to six */
-
 struct warm {
 	struct augur	*a;
 	struct progress	bar;
-	struct mount	*m;
-	size_t		n;
-	char		**paths;
-	size_t		count;
+	struct paths	paths;
 	long long	depth;
 	long long	files, bytes, errors;
 };
-
-static int add_path(struct warm *w, const char *arg)
-{
-	char path[PATH_MAX];
-	int err = path_absolute(arg, w->m, w->n, path, sizeof(path));
-
-	if (err) {
-		fault_set(&w->a->fault, AUGUR_E_USAGE, -err, "%s: %s", printable(arg), strerror(-err));
-		return err;
-	}
-	w->paths = xrealloc(w->paths, sizeof(*w->paths) * (w->count + 1));
-	w->paths[w->count++] = xstrdup(path);
-	return 0;
-}
 
 static int add_list(struct warm *w, const char *file)
 {
@@ -56,7 +36,7 @@ static int add_list(struct warm *w, const char *file)
 		if (line[len - 1] == '\n')
 			line[len - 1] = '\0';
 		if (line[0])
-			err = add_path(w, line);
+			err = paths_add(&w->paths, line);
 	}
 	if (f != stdin)
 		fclose(f);
@@ -72,38 +52,25 @@ static int on_line(void *ctx, const char *kind, json_t *obj)
 	return 0;
 }
 
-/* Sends paths from @first on, as many as fit: their number, or 0 with the fault set. */
-static size_t warm_batch(struct warm *w, size_t first)
+static void add_up(void *ctx, json_t *ans)
 {
-	json_t *req = json_object(), *list = json_array(), *ans;
-	size_t i, bytes = 0;
+	struct warm *w = ctx;
 
-	for (i = first; i < w->count && (i == first || bytes + strlen(w->paths[i]) < BATCH_BYTES); i++) {
-		json_array_append_new(list, json_string(w->paths[i]) ?: json_null());
-		bytes += strlen(w->paths[i]) + 4;
-	}
-	json_object_set_new(req, "paths", list);
-	if (w->depth >= 0)
-		json_object_set_new(req, "depth", json_integer(w->depth));
-	ans = client_call(w->a, req, on_line, w);
-	if (!ans)
-		return 0;
 	w->files += json_int(ans, "files", 0);
 	w->bytes += json_int(ans, "bytes", 0);
 	w->errors += json_int(ans, "errors", 0);
-	json_decref(ans);
-	return i - first;
 }
 
 static int warm_run(struct warm *w)
 {
-	size_t done = 0, n = 0;
+	json_t *more = w->depth >= 0 ? json_pack("{s:I}", "depth", (json_int_t)w->depth) : json_object();
+	int err;
 
 	progress_init(&w->bar, w->a);
-	while (done < w->count && (n = warm_batch(w, done)))
-		done += n;
+	err = paths_ask(&w->paths, more, on_line, add_up, w);
 	progress_end(&w->bar);
-	if (done < w->count)
+	json_decref(more);
+	if (err)
 		return fault_report(w->a, RC_FAILED);
 	if (w->a->json) {
 		json_t *obj = json_begin(w->a, true);
@@ -141,15 +108,16 @@ static int check_run(struct warm *w)
 	struct counts c = { 0 };
 	size_t i;
 
-	for (i = 0; i < w->count; i++) {
+	for (i = 0; i < w->paths.n; i++) {
+		const char *path = w->paths.p[i].text;
 		json_t *ans;
 
 		w->a->verb = &where;
-		ans = client_call(w->a, json_pack("{s:s%}", "path", w->paths[i], strlen(w->paths[i])), NULL, NULL);
+		ans = client_call(w->a, json_pack("{s:s%}", "path", path, strlen(path)), NULL, NULL);
 		w->a->verb = own;
 		if (!ans)
 			return fault_report(w->a, RC_FAILED);
-		count_state(w->a, &c, w->paths[i], json_str(ans, "state", "absent"));
+		count_state(w->a, &c, path, json_str(ans, "state", "absent"));
 		json_decref(ans);
 	}
 	if (w->a->json) {
@@ -182,7 +150,6 @@ static int run(struct augur *a, struct warm *w, int argc, char **argv)
 	bool check = false;
 	int c, err = 0;
 
-	w->n = mounts_read(w->m);
 	while (!err && (c = getopt_long(argc, argv, "f:", opts, NULL)) != -1) {
 		if (c == 'f')
 			err = add_list(w, optarg);
@@ -192,22 +159,21 @@ static int run(struct augur *a, struct warm *w, int argc, char **argv)
 			return usage_error(a, c == 'd' ? "--depth is a number from 0 to 1000" : "unknown option");
 	}
 	for (; !err && optind < argc; optind++)
-		err = add_path(w, argv[optind]);
+		err = paths_add(&w->paths, argv[optind]);
 	if (err)
 		return fault_report(a, RC_FAILED);
-	if (!w->count)
+	if (!w->paths.n)
 		return usage_error(a, "which paths?");
 	return check ? check_run(w) : warm_run(w);
 }
 
 int cmd_warm(struct augur *a, int argc, char **argv)
 {
-	struct warm w = { .a = a, .depth = -1, .m = xcalloc(MOUNTS_MAX, sizeof(struct mount)) };
-	int rc = run(a, &w, argc, argv);
+	struct warm w = { .a = a, .depth = -1 };
+	int rc;
 
-	while (w.count)
-		free(w.paths[--w.count]);
-	free(w.paths);
-	free(w.m);
+	paths_init(&w.paths, a);
+	rc = run(a, &w, argc, argv);
+	paths_free(&w.paths);
 	return rc;
 }

@@ -241,7 +241,7 @@ static bool is_below(const char *path, const char *point)
 }
 
 /* The mount a path lies in: the longest mount point that is a prefix of it. */
-static const struct mount *mount_of(const struct mount *m, size_t n, const char *path)
+const struct mount *mount_of(const struct mount *m, size_t n, const char *path)
 {
 	const struct mount *best = NULL;
 	size_t i;

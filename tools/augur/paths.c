@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * paths.c - the paths that a verb was given, sent to augurd as it takes them.
+ *
+ * A request is of one mount and has at most CTL_REQ_MAX bytes, so a long list goes in several,
+ * one after the other; the caller adds up what they say.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include "augur.h"
+
+#define BATCH_BYTES (CTL_REQ_MAX / 4)	/* of paths; JSON may write a byte in up to six */
+
+void paths_init(struct paths *p, struct augur *a)
+{
+	memset(p, 0, sizeof(*p));
+	p->a = a;
+	p->m = xcalloc(MOUNTS_MAX, sizeof(*p->m));
+	p->nm = mounts_read(p->m);
+}
+
+void paths_free(struct paths *p)
+{
+	while (p->n)
+		free(p->p[--p->n].text);
+	free(p->p);
+	free(p->m);
+}
+
+int paths_add(struct paths *p, const char *arg)
+{
+	char path[PATH_MAX];
+	int err = path_absolute(arg, p->m, p->nm, path, sizeof(path));
+
+	if (err) {
+		fault_set(&p->a->fault, AUGUR_E_USAGE, -err, "%s: %s", printable(arg), strerror(-err));
+		return err;
+	}
+	p->p = xrealloc(p->p, sizeof(*p->p) * (p->n + 1));
+	p->p[p->n++] = (struct named){ .text = xstrdup(path), .m = mount_of(p->m, p->nm, path) };
+	return 0;
+}
+
+static bool same_mount(const struct mount *a, const struct mount *b)
+{
+	return a == b || (a && b && a->id && a->id == b->id);
+}
+
+static json_t *request_of(const json_t *more, json_t *list)
+{
+	json_t *req = json_object();
+
+	json_object_update(req, (json_t *)more);
+	json_object_set_new(req, "paths", list);
+	return req;
+}
+
+/* Those that are left of the mount of the first that is left, as many as fit; the last of them is marked sent. */
+static json_t *batch(struct paths *p, size_t first, size_t *count)
+{
+	json_t *list = json_array();
+	size_t bytes = 0;
+
+	*count = 0;
+	for (size_t i = first; i < p->n && (!*count || bytes + strlen(p->p[i].text) < BATCH_BYTES); i++) {
+		if (p->p[i].sent || !same_mount(p->p[i].m, p->p[first].m))
+			continue;
+		json_array_append_new(list, json_string(p->p[i].text) ?: json_null());
+		bytes += strlen(p->p[i].text) + 4;
+		p->p[i].sent = true;
+		(*count)++;
+	}
+	return list;
+}
+
+int paths_ask(struct paths *p, const json_t *more, client_line_fn *line, paths_sum_fn *sum, void *ctx)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		json_t *ans;
+		size_t n;
+
+		if (p->p[i].sent)
+			continue;
+		ans = client_call(p->a, request_of(more, batch(p, i, &n)), line, ctx);
+		if (!ans)
+			return -EIO;
+		sum(ctx, ans);
+		json_decref(ans);
+	}
+	return 0;
+}
