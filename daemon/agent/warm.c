@@ -281,6 +281,9 @@ static int path_push(struct warm *w, const char *path, struct vol **v)
 	close(fd);
 	if (err)
 		return err;
+	/* Not what it was, or not there: a look at it would tell. */
+	if (rec.flags & AUGUR_REC_STALE)
+		return -ENOENT;
 	memcpy(ln.oid, rec.oid, AUGUR_OID_LEN);
 	ln.is_dir = S_ISDIR(st.st_mode);
 	ln.complete = rec.flags & AUGUR_REC_COMPLETE;

@@ -62,6 +62,7 @@
 	X(AUGUR_E_CACHE_COPIED, "the cache directory was copied or restored from elsewhere", "its contents cannot be trusted: empty it, or choose another directory") \
 	X(AUGUR_E_CACHE_NESTED, "the cache directory lies in another cache", "choose a directory outside of it") \
 	X(AUGUR_E_NOT_MOUNTED, "the path is not in a mounted augurfs volume", "see the mounts with: augur status") \
+	X(AUGUR_E_PATH, "the path cannot be looked up", "ls -ld says the same of it; if the mount hangs: augur doctor") \
 	X(AUGUR_E_MODULE, "the augurfs kernel module is not loaded", "modprobe augurfs") \
 	X(AUGUR_E_SOURCE, "the source is not PROXY[,PROXY...]:/VOLUME", "example: proxy1,proxy2:/home") \
 	X(AUGUR_E_NO_HISTORY, "no access log is kept", "start augurd without --no-history; why a file could not be opened: journalctl -u augurd") \

@@ -7,7 +7,7 @@
  * the control socket or reads sysfs, prints, and returns an exit code.  It never opens
  * netlink, a database of the daemon (but for the access log, to read it while no daemon
  * answers), or a path below a mount: a command that is meant to explain a hanging mount must
- * not hang on it.
+ * not hang on it.  (A name that augurd says it does not know is looked up: paths.c.)
  *
  * Exit codes: 0 fine, 1 failed, 2 degraded or wrong usage, 77 not applicable here.
  */
@@ -167,5 +167,7 @@ int paths_add(struct paths *p, const char *arg);
 /* Requests of a->verb with @more and "paths", until all are sent; sum() takes each answer.  0, or -errno with the fault set. */
 typedef void paths_sum_fn(void *ctx, json_t *ans);
 int paths_ask(struct paths *p, const json_t *more, client_line_fn *line, paths_sum_fn *sum, void *ctx);
+/* The answer to "where" of an absolute path that lies in @m (or NULL), or NULL with the fault set. */
+json_t *paths_where(struct augur *a, const struct mount *m, const char *path);
 
 #endif

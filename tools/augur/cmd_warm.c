@@ -103,8 +103,6 @@ static void count_state(struct augur *a, struct counts *c, const char *path, con
 
 static int check_run(struct warm *w)
 {
-	static const struct verb where = { .name = "where" };
-	const struct verb *own = w->a->verb;
 	struct counts c = { 0 };
 	size_t i;
 
@@ -112,9 +110,7 @@ static int check_run(struct warm *w)
 		const char *path = w->paths.p[i].text;
 		json_t *ans;
 
-		w->a->verb = &where;
-		ans = client_call(w->a, json_pack("{s:s%}", "path", path, strlen(path)), NULL, NULL);
-		w->a->verb = own;
+		ans = paths_where(w->a, w->paths.p[i].m, path);
 		if (!ans)
 			return fault_report(w->a, RC_FAILED);
 		count_state(w->a, &c, path, json_str(ans, "state", "absent"));

@@ -52,7 +52,7 @@ static int one(struct augur *a, const char *arg, const struct mount *m, size_t n
 		fault_set(&a->fault, AUGUR_E_USAGE, -err, "%s: %s", printable(arg), strerror(-err));
 		return fault_report(a, RC_FAILED);
 	}
-	ans = client_call(a, json_pack("{s:s%}", "path", path, strlen(path)), NULL, NULL);
+	ans = paths_where(a, mount_of(m, n, path), path);
 	if (!ans)
 		return fault_is_down(&a->fault) ? from_sysfs(a, mount_find(m, n, path)) : fault_report(a, RC_FAILED);
 	if (a->json) {

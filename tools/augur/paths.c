@@ -4,10 +4,15 @@
  *
  * A request is of one mount and has at most CTL_REQ_MAX bytes, so a long list goes in several,
  * one after the other; the caller adds up what they say.
+ *
+ * augurd cannot look a name up in the mount that it serves.  If it answers that it does not know
+ * one, this command looks, as any process would, and asks again; no other command that talks to
+ * augurd touches a mount, and this one does so only while augurd answers.
  */
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "augur.h"
 
 #define BATCH_BYTES (CTL_REQ_MAX / 4)	/* of paths; JSON may write a byte in up to six */
@@ -74,19 +79,66 @@ static json_t *batch(struct paths *p, size_t first, size_t *count)
 	return list;
 }
 
+static int look_up(struct augur *a, const char *path)
+{
+	struct stat st;
+
+	if (!lstat(path, &st))
+		return 0;
+	fault_set(&a->fault, AUGUR_E_PATH, errno, "%s: %s", printable(path), strerror(errno));
+	return -a->fault.err;
+}
+
+/* augurd refused a path of a mount: it may not know the name yet. */
+static bool is_unknown(const struct augur *a, const struct mount *m)
+{
+	return m && a->fault.code && !strcmp(a->fault.code, "AUGUR_E_NOT_MOUNTED");
+}
+
+static json_t *ask(struct paths *p, const json_t *more, json_t *list, const struct mount *m, client_line_fn *line, void *ctx)
+{
+	json_t *ans = client_call(p->a, request_of(more, json_incref(list)), line, ctx), *path;
+	size_t i;
+
+	if (ans || !is_unknown(p->a, m))
+		return ans;
+	json_array_foreach(list, i, path)
+		if (look_up(p->a, json_string_value(path)))
+			return NULL;
+	return client_call(p->a, request_of(more, json_incref(list)), line, ctx);
+}
+
 int paths_ask(struct paths *p, const json_t *more, client_line_fn *line, paths_sum_fn *sum, void *ctx)
 {
 	for (size_t i = 0; i < p->n; i++) {
-		json_t *ans;
+		json_t *ans, *list;
 		size_t n;
 
 		if (p->p[i].sent)
 			continue;
-		ans = client_call(p->a, request_of(more, batch(p, i, &n)), line, ctx);
+		list = batch(p, i, &n);
+		ans = ask(p, more, list, p->p[i].m, line, ctx);
+		json_decref(list);
 		if (!ans)
 			return -EIO;
 		sum(ctx, ans);
 		json_decref(ans);
 	}
 	return 0;
+}
+
+json_t *paths_where(struct augur *a, const struct mount *m, const char *path)
+{
+	static const struct verb where = { .name = "where" };
+	const struct verb *own = a->verb;
+	json_t *ans = NULL;
+
+	a->verb = &where;
+	for (int tries = 0; !ans && tries < 2; tries++) {
+		if (tries && (!is_unknown(a, m) || look_up(a, path)))
+			break;
+		ans = client_call(a, json_pack("{s:s%}", "path", path, strlen(path)), NULL, NULL);
+	}
+	a->verb = own;
+	return ans;
 }
