@@ -15,6 +15,7 @@
 #define AUGUR_TOOLS_AUGUR_H
 
 #include <jansson.h>
+#include <limits.h>
 #include <stdio.h>
 #include "base/mem.h"
 #include "ctl/ctl_proto.h"
@@ -162,6 +163,8 @@ struct paths {
 };
 void paths_init(struct paths *p, struct augur *a);
 void paths_free(struct paths *p);
+/* The absolute form of what was given, if augurd can be asked for it.  0, or -errno with the fault set. */
+int paths_take(struct augur *a, const char *arg, const struct mount *m, size_t n, char path[PATH_MAX]);
 /* 0, or -errno with the fault set. */
 int paths_add(struct paths *p, const char *arg);
 /* Requests of a->verb with @more and "paths", until all are sent; sum() takes each answer.  0, or -errno with the fault set. */

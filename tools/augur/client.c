@@ -60,7 +60,7 @@ static int send_request(struct augur *a, int fd, json_t *req)
 	len = text ? strlen(text) : 0;
 	if (!text || len + 1 > CTL_REQ_MAX) {
 		fault_set(&a->fault, AUGUR_E_USAGE, E2BIG,
-			  text ? "the request is longer than %d bytes" : "a name is not UTF-8 (limit %d bytes)",
+			  text ? "the request is longer than %d bytes" : "the request cannot be written (limit %d bytes)",
 			  CTL_REQ_MAX);
 		return -1;
 	}

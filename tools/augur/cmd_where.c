@@ -46,12 +46,9 @@ static int one(struct augur *a, const char *arg, const struct mount *m, size_t n
 {
 	char path[PATH_MAX];
 	json_t *ans;
-	int err = path_absolute(arg, m, n, path, sizeof(path));
 
-	if (err) {
-		fault_set(&a->fault, AUGUR_E_USAGE, -err, "%s: %s", printable(arg), strerror(-err));
+	if (paths_take(a, arg, m, n, path))
 		return fault_report(a, RC_FAILED);
-	}
 	ans = paths_where(a, mount_of(m, n, path), path);
 	if (!ans)
 		return fault_is_down(&a->fault) ? from_sysfs(a, mount_find(m, n, path)) : fault_report(a, RC_FAILED);

@@ -33,15 +33,29 @@ void paths_free(struct paths *p)
 	free(p->m);
 }
 
+int paths_take(struct augur *a, const char *arg, const struct mount *m, size_t n, char path[PATH_MAX])
+{
+	int err = path_absolute(arg, m, n, path, PATH_MAX);
+	json_t *text = err ? NULL : json_string(path);
+
+	if (err)
+		fault_set(&a->fault, AUGUR_E_USAGE, -err, "%s: %s", printable(arg), strerror(-err));
+	else if (!text)
+		fault_set(&a->fault, AUGUR_E_USAGE, EILSEQ, "%s: the name is not UTF-8, so augurd cannot be asked for it; name a directory above",
+			  printable(path));
+	if (!err && !text)
+		err = -EILSEQ;
+	json_decref(text);
+	return err;
+}
+
 int paths_add(struct paths *p, const char *arg)
 {
 	char path[PATH_MAX];
-	int err = path_absolute(arg, p->m, p->nm, path, sizeof(path));
+	int err = paths_take(p->a, arg, p->m, p->nm, path);
 
-	if (err) {
-		fault_set(&p->a->fault, AUGUR_E_USAGE, -err, "%s: %s", printable(arg), strerror(-err));
+	if (err)
 		return err;
-	}
 	p->p = xrealloc(p->p, sizeof(*p->p) * (p->n + 1));
 	p->p[p->n++] = (struct named){ .text = xstrdup(path), .m = mount_of(p->m, p->nm, path) };
 	return 0;
@@ -71,7 +85,7 @@ static json_t *batch(struct paths *p, size_t first, size_t *count)
 	for (size_t i = first; i < p->n && (!*count || bytes + strlen(p->p[i].text) < BATCH_BYTES); i++) {
 		if (p->p[i].sent || !same_mount(p->p[i].m, p->p[first].m))
 			continue;
-		json_array_append_new(list, json_string(p->p[i].text) ?: json_null());
+		json_array_append_new(list, json_string(p->p[i].text));
 		bytes += strlen(p->p[i].text) + 4;
 		p->p[i].sent = true;
 		(*count)++;
