@@ -133,7 +133,7 @@ static void attach_done(void *arg, int err)
 	struct vol *v = at->v;
 
 	if (!err)
-		ctl_ok(at->r, json_pack("{s:o, s:o}", "cache", text(v->c->dir), "volume_id",
+		ctl_ok(at->r, json_pack("{s:o, s:o, s:o}", "cache", text(v->c->dir), "source", text(v->source), "volume_id",
 					ctl_json_hex(v->c->volume_id, 16)));
 	else if (v->hello_err)
 		ctl_fail(at->r, v->hello_cause, v->hello_err, "%s", v->source);

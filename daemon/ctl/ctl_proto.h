@@ -14,7 +14,8 @@
  *            cache: {objects, present_bytes, free_bytes}, history: {enabled, accepted, dropped, drops: {ring,
  *            lost, queue, write}, rows, segments, bytes, paths, scanners}, pending, map_version}]}; proxies: those of the map once each, the source's before there is one;
  *            connecting: no attempt has ended yet; error: of one that is down; rtt_ms: 0 if never known
- *   attach   {source, cache, timeout_ms} -> {cache, volume_id}: prepares the cache directory (creates
+ *   attach   {source, cache, timeout_ms} -> {cache, source, volume_id}; source: the one that is used, if the
+ *            cache was attached by another before: prepares the cache directory (creates
  *            root/ and .augur/, stamps the root), dials the proxies and waits a little for the first
  *            attempt with each; everything that can be wrong with a mount is said here.  Idempotent.
  *   where    {path: absolute, in a mount} -> {oid, version, pu, shard, proxy, addr, state, ino}

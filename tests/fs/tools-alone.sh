@@ -57,6 +57,9 @@ is "$(cat /mnt/t/file)" hello "a complete file with no daemon, under offline=ro"
 must_fail -m "No such file" cat /mnt/t/half-made
 must_fail -m 'in use' m cache=/cache/ok
 must_fail -m 'read-only' mount -o remount,rw /mnt/t
+must_fail -m 'kernel: .*cache= cannot change' mount -o remount,cache=/cache/empty /mnt/t
+must_fail -m 'kernel: .*cache= cannot change' mount.augurfs 127.0.0.1:1:/vol /mnt/t -o remount,cache=/none
+pp mount -o remount,cache=/cache/../cache/ok /mnt/t
 pp mount -o remount,timeout_ms=5000 /mnt/t
 is "$(cat /sys/fs/augurfs/[0-9]*/timeout_ms)" 5000 "timeout_ms after the remount"
 is "$(cat /sys/fs/augurfs/[0-9]*/on_loss)" eio "on_loss after the remount"

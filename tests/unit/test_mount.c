@@ -133,11 +133,11 @@ static void test_too_many_options(void **state)
 static void test_source(void **state)
 {
 	static const char *const good[] = {
-		"p:/v", "p1,p2:/v", "p1:7433,10.0.0.2:99:/home", "[::1]:/v", "[fe80::1%eth0]:7433,p:/v",
+		"p:/v", "p1,p2:/v", "p1:7433,10.0.0.2:99:/home", "p:1:/v", "p:65535:/v", "[::1]:/v", "[fe80::1%eth0]:7433,p:/v",
 	};
 	static const char *const bad[] = {
 		"", "p", "p:", "p:/", "p/v", ":/v", ",p:/v", "p,:/v", "p,,q:/v", "p:/a/b", "p:x:/v", "p::/v", "[]:/v",
-		"[::1:/v", "p q:/v", "p:123456:/v", "[::g]:/v",
+		"[::1:/v", "p q:/v", "p:123456:/v", "p:0:/v", "p:99999:/v", "p,q:65536:/v", "[::1]:0:/v", "[::g]:/v",
 		"p:/0123456789012345678901234567890123456789012345678901234567890123",
 	};
 	size_t i;
@@ -198,6 +198,11 @@ static void test_attach(void **state)
 	assert_int_equal(talk_to("{\"progress\":{}}\n{\"schema\":\"augur.attach/1\",\"ok\":true,\"cache\":\"/real\"}\n",
 				 false, &rq), 0);
 	assert_string_equal(rq.cache, "/real");
+	assert_string_equal(said, "");
+	assert_int_equal(talk_to("{\"ok\":true,\"source\":\"p:/v\"}\n", false, &rq), 0);
+	assert_string_equal(said, "");
+	assert_int_equal(talk_to("{\"ok\":true,\"source\":\"q:/v\"}\n", false, &rq), 0);
+	assert_non_null(strstr(said, "by q:/v, and goes on with those"));
 	assert_int_equal(talk_to("{\"ok\":false,\"error\":\"AUGUR_E_NO_VOLUME\",\"message\":\"no such volume\","
 				 "\"hint\":\"look\"}\n", false, &rq), EX_FAIL);
 	assert_string_equal(said, "no such volume (AUGUR_E_NO_VOLUME) | look\n");

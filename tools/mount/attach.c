@@ -154,6 +154,9 @@ static int answer_judge(struct request *rq, const char *line, size_t len)
 	if (json1_get(line, len, "ok", NULL, 0) == JSON1_TRUE) {
 		if (json1_get(line, len, "cache", cache, sizeof(cache)) == JSON1_STRING && cache[0] == '/')
 			rq->cache = cache;
+		if (json1_get(line, len, "source", message, sizeof(message)) == JSON1_STRING && strcmp(message, rq->source))
+			say("to use the other ones: systemctl restart augurd",
+			    "augurd knows this cache already, by %s, and goes on with those proxies", message);
 		return 0;
 	}
 	json1_get(line, len, "message", message, sizeof(message));

@@ -170,7 +170,8 @@ static int config_all(const struct request *rq, int fd)
 
 	if (!rq->remount)
 		ret = config_one(rq, fd, "source", rq->source);
-	if (!ret && !rq->remount)
+	/* of a remount: to be refused if it is another */
+	if (!ret && rq->cache)
 		ret = config_one(rq, fd, "cache", rq->cache);
 	/* the module is read-only for now: say so in the superblock, too */
 	if (!ret)
@@ -263,9 +264,9 @@ static int old_data(const struct request *rq, char *buf, size_t cap)
 {
 	size_t n, i;
 
-	if (strchr(rq->cache, ','))
+	if (rq->cache && strchr(rq->cache, ','))
 		return -EINVAL;
-	n = (size_t)snprintf(buf, cap, "cache=%s%s%s", rq->cache,
+	n = (size_t)snprintf(buf, cap, "%s%s%s%s", rq->cache ? "cache=" : "ro", rq->cache ?: "",
 			     rq->attr & MOUNT_ATTR_NOSUID ? "" : ",suid",
 			     rq->attr & MOUNT_ATTR_NODEV ? "" : ",dev");
 	for (i = 0; i < rq->nopts && n < cap; i++) {
@@ -304,14 +305,16 @@ static bool value_too_long(const struct request *rq)
 	for (i = 0; i < rq->nopts; i++)
 		if (rq->opts[i].val && strlen(rq->opts[i].val) > FSCONFIG_STR_MAX)
 			return true;
-	return strlen(rq->source) > FSCONFIG_STR_MAX || strlen(rq->cache) > FSCONFIG_STR_MAX;
+	if (rq->cache && strlen(rq->cache) > FSCONFIG_STR_MAX)
+		return true;
+	return !rq->remount && strlen(rq->source) > FSCONFIG_STR_MAX;
 }
 
 int kernel_mount(const struct request *rq)
 {
 	int fd, ret;
 
-	if (!rq->remount && value_too_long(rq))
+	if (value_too_long(rq))
 		return mount_old(rq);
 	if (rq->remount)
 		return remount(rq);

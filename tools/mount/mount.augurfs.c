@@ -90,8 +90,12 @@ static int paths(struct request *rq, const char *dir)
 		say("mkdir -p DIR", "mount point %s: %s", dir, strerror(errno));
 		return EX_FAIL;
 	}
-	if (rq->remount)
+	/* The kernel says whether it is the mount's. */
+	if (rq->remount) {
+		if (rq->cache && realpath(rq->cache, cache_abs))
+			rq->cache = cache_abs;
 		return 0;
+	}
 	if (!rq->cache) {
 		say("mount -t augurfs SOURCE DIR -o cache=/var/cache/augurfs/NAME", "option cache= is missing");
 		return EX_USAGE_;

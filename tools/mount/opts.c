@@ -145,6 +145,18 @@ int opts_parse(struct request *rq, const char *list)
 	return 0;
 }
 
+static bool port_is_valid(const char *p, size_t len)
+{
+	unsigned int port = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (p[i] < '0' || p[i] > '9')
+			return false;
+		port = port * 10 + (unsigned int)(p[i] - '0');
+	}
+	return port >= 1 && port <= 65535;
+}
+
 /* HOST, HOST:PORT, [V6] or [V6]:PORT: only the characters are checked; augurd dials. */
 static bool proxy_is_valid(const char *p, size_t len)
 {
@@ -167,7 +179,7 @@ static bool proxy_is_valid(const char *p, size_t len)
 	if (host == len)
 		return true;
 	rest = len - host;
-	return p[host] == ':' && rest > 1 && rest <= 6 && strspn(p + host + 1, "0123456789") >= rest - 1;
+	return p[host] == ':' && rest > 1 && rest <= 6 && port_is_valid(p + host + 1, rest - 1);
 }
 
 int source_check(const char *source)
