@@ -246,12 +246,15 @@ def shape(top):
     return out
 
 
-def mark(which, text):
+def mark(which, text, flush=False):
+    """With a flush behind it: what comes next is in another segment of the log."""
     dev, at = MARKS.split(":")
     buf = mmap.mmap(-1, 4096)
     buf.write(b"%s\n" % text.encode())
     fd = os.open(dev, os.O_WRONLY | os.O_DIRECT)
     os.pwritev(fd, [buf], int(at) + which * 4096)
+    if flush:
+        os.fsync(fd)
     os.close(fd)
 
 
@@ -347,15 +350,31 @@ def note(kind, path):
 
 def pin(name):
     below(name)         # a name that was never looked up here is not known
+    os.lstat(os.path.join(MOUNT, name))
     augur("pin", os.path.join(MOUNT, name))
     note("P", os.path.join(ORIGIN, name))
     mark(PINS, str(len(seen)))
 
 
+def linger():
+    """Flushes of the disk that carry nothing of the filesystem: what was answered has to be there at each of them."""
+    for _ in range(5):
+        for last in (False, False, True):
+            mark(PINS, str(len(seen)), last)
+
+
 def unpin(name):
     note("N", os.path.join(ORIGIN, name))
-    mark(PINS, str(len(seen)))
+    mark(PINS, str(len(seen)), True)
     augur("unpin", os.path.join(MOUNT, name))
+
+
+def come_and_go():
+    """Files are pinned for a moment, in which nobody edits them; those below turn/ may be by their directory."""
+    for p in rnd.sample([p for p in walk("plain", False) if not p.startswith(ORIGIN + "/turn/")], 6):
+        pin(os.path.relpath(p, ORIGIN))
+        linger()
+        unpin(os.path.relpath(p, ORIGIN))
 
 
 def keep():
@@ -457,6 +476,7 @@ def one_round():
         pin("pin")
         keep()
     pin("turn") if ROUND % 2 else unpin("turn")
+    come_and_go()
     evict()
     mark(PHASE, "fill")
     read_some()
