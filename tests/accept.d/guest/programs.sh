@@ -3,7 +3,7 @@
 # programs.sh: ordinary programs over a tree of which nothing, then half is here; every result is compared with the same
 # program over the origin. Then stat before and after a fill, and on a second host, and git's index across both.
 . /payload/tests/lib/guest.sh
-requires module daemon tools git gcc rsync
+requires module daemon tools git gcc rsync jq
 RTT=1; PROXIES="p1 p2"
 export PYTHONDONTWRITEBYTECODE=1 GIT_CONFIG_GLOBAL=/tmp/gitconfig
 git config --global safe.directory '*'; git config --global user.name t; git config --global user.email t@example.org
@@ -17,8 +17,21 @@ mkdir /origin/repo; cp -a /origin/proj /origin/d00 /origin/d01 /origin/repo/
 git -C /origin/repo init -q; git -C /origin/repo add -A; git -C /origin/repo commit -qm 1
 OUT=/cache/out
 
-# Half of the files, and the first half of the large ones.
-half() { find "$MNT" -type f -print0 | sed -zn '1~2p' | xargs -0 cat > /dev/null; head -c 1500000 "$MNT/large/big" > /dev/null; head -c 6000000 "$MNT/large/sparse" > /dev/null; }
+# Half of the files, and of the large ones a part: all is read, as files come along with others, and every second one is
+# dropped again, but for those with odd names, which augur evict does not take.
+half() {
+	find "$MNT" -type f -print0 | sort -z > "$RUN/files"
+	xargs -0 cat < "$RUN/files" > /dev/null
+	{ grep -zav /odd/ "$RUN/files" | sed -zn '1~2p'; printf '%s\0' "$MNT/large/big" "$MNT/large/sparse"; } | sort -zu | xargs -0 augur --ctl /run/augur/agent.sock evict > /dev/null || :
+	for f in big sparse; do dd if="$MNT/large/$f" of=/dev/null bs=1M skip=1 count=1 status=none; done
+}
+# How many files that have bytes (and no odd name) are here whole, in part, not at all; without reading one.
+here() {
+	local n
+	n=$(find "$MNT" -type f -size +0 ! -path '*/odd/*' -print0 | xargs -0 augur --ctl /run/augur/agent.sock --json where |
+		jq -rs '[.[] | if type == "array" then .[] else . end] | map(.state) | [(map(select(. == "present")) | length), (map(select(. == "partial")) | length), (map(select(. == "absent")) | length)] | join(" ")')
+	read -r whole part none <<< "$n"
+}
 p_cp() { rm -rf $OUT; cp -a "$1" $OUT; tree_hash $OUT; }
 p_tar() { tar --sort=name --xattrs --format=posix --pax-option=delete=atime,delete=ctime -cf - -C "$1" . | md5sum; }
 p_tarS() { rm -rf $OUT; mkdir $OUT; tar -cSf - -C "$1" . | tar -xf - -C $OUT; tree_hash --no-xattr $OUT; }
@@ -35,7 +48,12 @@ for p in cp tar tarS rsync find grep python gcc git; do
 	[ -s "$RUN/want" ] || fail "$p says nothing over the origin: nothing to compare"
 	for state in absent half; do
 		vol_fresh > /dev/null
-		[ "$state" = absent ] || half
+		if [ "$state" = half ]; then
+			half; here
+			figure "$p, half tree: files that are not here" "$none" '>=' 60
+			figure "$p, half tree: files that are here" "$whole" '>=' 60
+			figure "$p, half tree: large files of which a part is here" "$part" = 2
+		fi
 		p_$p "$MNT" > "$RUN/got" 2>&1 || :
 		if cmp -s "$RUN/want" "$RUN/got"; then v=yes; else v=no; diff "$RUN/want" "$RUN/got" | head -n 4 || :; fi
 		figure "$p, $state tree: same result" "$v" = yes
