@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # edits.sh: edits made at the origin, by rename and in place, while 10^4 reads go on. Every open sees one whole state, and
-# none older than what was there WITHIN before; with fanotify, then by rescan. Two edits of one size within one
-# clock tick: the second is what is read.
+# none older than what was there WITHIN before; with fanotify, then by rescan. Two edits of one size with one
+# mtime and ctime, and a look that begins between them: the second is what is read.
 . /payload/tests/lib/guest.sh
 requires module daemon tools
 PROXIES="p1 p2"
@@ -10,8 +10,8 @@ mkdir -p "$RUN"
 cat > "$RUN/edits.py" <<'PY'
 # edits.py ORIGIN MNT READS: a writer gives files of 8 B to 256 KiB, full of one number, the next number; readers open
 # and read. Prints reads, mixed, worst seconds between an edit and the last open that still saw the
-# state before, second edits of a tick that were missed, edits, reads that ended with ESTALE: of
-# small files, which come whole with their open, and of others; and with another error.
+# state before, pairs of edits within one tick that were looked at between, second edits of these that were missed, edits,
+# reads that ended with ESTALE: of small files, which come whole with their open, and of others; and with another error.
 import errno, multiprocessing as mp, os, random, struct, sys, time
 origin, mnt, reads = sys.argv[1], sys.argv[2], int(sys.argv[3])
 SIZES = [8, 800, 4096, 4096, 20000, 70000, 262144]
@@ -88,27 +88,64 @@ rs = [mp.Process(target=reader, args=(s, reads // 4, out)) for s in range(4)]
 got = [out.get() for _ in rs]
 [r.join() for r in rs]
 over.value = 1; w.join()
-# Two edits of one size within one tick, looked at between them.
-bad = 0
+edits = sum(last) - len(names)
+# Two edits of one size within one tick of the clock that stamps them, and a look that begins between them: whatever it
+# saw, the second edit is seen. What did not come out so does not count, and is tried again.
 deadline = float(sys.argv[4])
-for k in range(20):
-    v = last[2]
-    open(f"{mnt}/{names[2]}", "rb").read()
-    put(2, v + 1, True); put(2, v + 2, True)
-    last[2] = v + 2
+tick = lambda: time.clock_gettime_ns(5)                           # CLOCK_REALTIME_COARSE
+begun, stop = mp.Value("Q", 0, lock=False), mp.Value("b", 0)
+def looker():
+    while not stop.value:
+        begun.value += 1
+        try:
+            with open(f"{mnt}/{names[2]}", "rb") as f:
+                f.read()
+        except OSError:
+            pass
+def seen(v):
     end = time.monotonic() + deadline
-    while open(f"{mnt}/{names[2]}", "rb").read(8) != struct.pack("<Q", v + 2):
+    while True:
+        try:
+            with open(f"{mnt}/{names[2]}", "rb") as f:
+                if f.read(8) == struct.pack("<Q", v):
+                    return True
+        except OSError:
+            pass
         if time.monotonic() > end:
-            bad += 1
-            break
-print(len(rs) * (reads // 4), sum(g[0] for g in got), "%.2f" % max(g[1] for g in got), bad, sum(last) - len(names), *(sum(g[k] for g in got) for k in (2, 3, 4)))
+            return False
+def stamp(fd):
+    st = os.fstat(fd)
+    return st.st_mtime_ns, st.st_ctime_ns
+lk = mp.Process(target=looker); lk.start()
+fd = os.open(f"{origin}/{names[2]}", os.O_WRONLY)
+pairs = bad = tries = 0
+until = time.monotonic() + 500
+while pairs < 20 and time.monotonic() < until:
+    v, tries = last[2], tries + 1
+    now, late = tick(), time.monotonic() + .02
+    while tick() == now and time.monotonic() < late:              # a tick begins: most of it is left
+        pass
+    now = tick()
+    os.pwrite(fd, body(2, v + 1), 0)
+    first, looks = stamp(fd), begun.value
+    while begun.value == looks and tick() == now and time.monotonic() < late + .02:
+        pass
+    looked = begun.value != looks
+    os.pwrite(fd, body(2, v + 2), 0)
+    pair = looked and stamp(fd) == first
+    last[2] = v + 2
+    pairs += pair
+    bad += not seen(v + 2)                                        # and it is quiet again for the next
+stop.value = 1; lk.join()
+print(f"{pairs} pairs of {tries} tries", file=sys.stderr)
+print(len(rs) * (reads // 4), sum(g[0] for g in got), "%.2f" % max(g[1] for g in got), pairs, bad, edits, *(sum(g[k] for g in got) for k in (2, 3, 4)))
 PY
 scratch origin
 python3 "$RUN/edits.py" /origin make 0 0
 round() {	# NAME READS BAR
-	local reads mixed worst bad edits small gone failed
+	local reads mixed worst pairs bad edits small gone failed
 	python3 "$RUN/edits.py" /origin "$MNT" "$2" "$3" > "$RUN/edits.out" || { figure "$1: runs" no = yes; return 0; }
-	read -r reads mixed worst bad edits small gone failed < "$RUN/edits.out"
+	read -r reads mixed worst pairs bad edits small gone failed < "$RUN/edits.out"
 	say "$1: $edits edits; $gone opens of a large file found their state gone before they had read it (ESTALE)"
 	figure "$1: reads" "$reads" '>=' "$2"
 	figure "$1: edits under them" "$edits" '>=' 100
@@ -117,7 +154,8 @@ round() {	# NAME READS BAR
 	[ "$failed" = 0 ] || { daemon_log agent | grep -v 'info: event=xfer' | tail -n 20; for p in $PROXIES; do daemon_log $p | tail -n 8; done; }
 	figure "$1: opens that saw a mixture" "$mixed" = 0
 	figure "$1: latest sight of the state before (s)" "$worst" '<=' "$3"
-	figure "$1: second edit within a tick not seen, of 20" "$bad" = 0
+	figure "$1: pairs of edits within one tick, looked at between" "$pairs" '>=' 20
+	figure "$1: second edits of these and of the tries not seen" "$bad" = 0
 }
 vol_up 1
 round fanotify 10000 1
@@ -125,4 +163,4 @@ vol_down
 PROXY_ARGS="--watch rescan"
 for p in $PROXIES; do proxy_start "$p"; done
 agent_start; vol_mount "${VOL_OPTS:-}"
-round rescan 2000 60
+round rescan 10000 60
