@@ -12,7 +12,11 @@ request {"verb":"log","limit":20,"follow":false,"mount":4}
 $ augur log
 augur log: several volumes are mounted (/mnt/v, /mnt/w): name one (AUGUR_E_USAGE)
   try: augur log --help
-? 1
+? 2
+$ augur top --once
+augur top: several volumes are mounted: name one (AUGUR_E_USAGE)
+  try: augur top --help
+? 2
 $ augur log /mnt/w/below
 1970-01-01 00:00:00.000  1                close    4.0 KiB in 2              -  /a
 1970-01-01 00:00:00.000  1                open     2.0 KiB                   -  /a  (cat 5)

@@ -87,10 +87,13 @@ typedef int client_line_fn(void *ctx, const char *kind, json_t *obj);
 json_t *client_call(struct augur *a, json_t *req, client_line_fn *line, void *ctx);
 /* True if the fault says that augurd is not there, as opposed to having refused. */
 bool fault_is_down(const struct fault *f);
+bool fault_is_permission(const struct fault *f);
 
 /* -------- json_out.c -------- */
 void fault_set(struct fault *f, enum ctl_error code, int err, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+/* RC_USAGE or RC_FAILED. */
+int fault_rc(const struct fault *f);
 /* Prints the fault as text on stderr or, with --json, as an object on stdout.  Returns @rc. */
 int fault_report(struct augur *a, int rc);
 /* {"schema": "augur.VERB/1", "ok": @ok}, to be filled. */

@@ -29,6 +29,11 @@ bool fault_is_down(const struct fault *f)
 	return f->code && !strcmp(f->code, "AUGUR_E_DAEMON_DOWN");
 }
 
+bool fault_is_permission(const struct fault *f)
+{
+	return f->code && !strcmp(f->code, "AUGUR_E_PERMISSION");
+}
+
 static int dial(struct augur *a)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };

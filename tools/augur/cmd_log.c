@@ -365,7 +365,7 @@ static int run(struct log *l)
 	}
 	if (add_mount(l, req)) {
 		json_decref(req);
-		return fault_report(a, RC_FAILED);
+		return fault_report(a, fault_rc(&a->fault));
 	}
 	if (l->q.path)
 		json_object_set_new(req, "path", json_string(l->q.path));

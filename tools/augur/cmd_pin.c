@@ -199,7 +199,8 @@ static long long say_refused(json_t *refused, bool print)
 	return n;
 }
 
-static int say_evicted(struct pin *p)
+/* @point: the mount point, if it was for all of a mount and there are several. */
+static int say_evicted(struct pin *p, const char *point)
 {
 	long long stay = say_refused(p->refused, false);
 
@@ -210,9 +211,11 @@ static int say_evicted(struct pin *p)
 		json_object_set_new(obj, "bytes", json_integer(p->bytes));
 		json_object_set(obj, "refused", p->refused);
 		json_object_set_new(obj, "errors", json_integer(p->errors));
+		if (point)
+			json_object_set_new(obj, "mount", json_string(printable(point)));
 		json_line(obj);
 	} else {
-		printf("%lld objects evicted, %s freed", p->evicted, human_bytes((unsigned long long)p->bytes));
+		printf("%s%s%lld objects evicted, %s freed", point ? printable(point) : "", point ? ": " : "", p->evicted, human_bytes((unsigned long long)p->bytes));
 		if (stay)
 			printf("; stay:");
 		say_refused(p->refused, true);
@@ -221,9 +224,9 @@ static int say_evicted(struct pin *p)
 	return stay || p->errors ? RC_DEGRADED : RC_OK;
 }
 
-static int run_evict(struct pin *p, struct paths *paths, long long bytes)
+static int run_evict(struct pin *p, struct paths *paths, long long bytes, const char *point)
 {
-	return ask(p, "evict", paths, bytes) ? fault_report(p->a, RC_FAILED) : say_evicted(p);
+	return ask(p, "evict", paths, bytes) ? fault_report(p->a, RC_FAILED) : say_evicted(p, point);
 }
 
 static void forget_sums(struct pin *p)
@@ -233,26 +236,30 @@ static void forget_sums(struct pin *p)
 }
 
 /* Each mount has a cache of its own. */
-static int evict_mount(struct pin *p, const struct mount *m, long long bytes)
+static int evict_mount(struct pin *p, const struct mount *m, long long bytes, bool one_of_many)
 {
 	struct named path = { .text = (char *)m->point, .m = m };
 	struct paths one = { .a = p->a, .p = &path, .n = 1 };
 
 	forget_sums(p);
-	return run_evict(p, &one, bytes);
+	return run_evict(p, &one, bytes, one_of_many ? m->point : NULL);
+}
+
+static bool has_cache(const struct mount *m)
+{
+	return m->id && m->point[0] && !m->again;
 }
 
 static int evict_mounts(struct pin *p, long long bytes)
 {
 	int rc = RC_OK, ret, mounts = 0;
 
+	for (size_t i = 0; i < p->paths.nm; i++)
+		mounts += has_cache(&p->paths.m[i]);
 	for (size_t i = 0; i < p->paths.nm && rc != RC_FAILED; i++) {
-		const struct mount *m = &p->paths.m[i];
-
-		if (!m->id || !m->point[0] || m->again)
+		if (!has_cache(&p->paths.m[i]))
 			continue;
-		mounts++;
-		ret = evict_mount(p, m, bytes);
+		ret = evict_mount(p, &p->paths.m[i], bytes, mounts > 1);
 		rc = ret == RC_FAILED ? ret : rc ? rc : ret;
 	}
 	if (mounts)
@@ -303,7 +310,7 @@ static int evict_args(struct pin *p, int argc, char **argv)
 		return usage_error(p->a, "--all takes no paths");
 	if (bytes && p->paths.n > 1)
 		return usage_error(p->a, "--bytes takes one path, or none");
-	return p->paths.n ? run_evict(p, &p->paths, bytes) : usage_error(p->a, "which paths? or --all, or --bytes N");
+	return p->paths.n ? run_evict(p, &p->paths, bytes, NULL) : usage_error(p->a, "which paths? or --all, or --bytes N");
 }
 
 int cmd_evict(struct augur *a, int argc, char **argv)

@@ -74,8 +74,11 @@ static void judge_room(struct health *h, json_t *dm)
 	degrade(h, "DEGRADED", "make room on it, 'augur unpin', or close files.", "augur-evict(8)");
 }
 
-static void judge(struct health *h, const struct mount *m, json_t *dm, bool daemon_up)
+/* What the kernel says is known in any case; @fault: why augurd says nothing, or NULL: it does. */
+static void judge(struct health *h, const struct mount *m, json_t *dm, const struct fault *fault)
 {
+	bool daemon_up = !fault;
+
 	memset(h, 0, sizeof(*h));
 	h->state = "ONLINE";
 	if (!strcmp(m->state, "aborted")) {
@@ -86,6 +89,8 @@ static void judge(struct health *h, const struct mount *m, json_t *dm, bool daem
 			 "while the lease holds, absent ones wait up to timeout_ms.");
 		degrade(h, "DEGRADED", "start it: 'systemctl start augurd'; to let waiting calls fail: "
 			"'augur abort'.", "augurd(8)");
+	} else if (m->id && fault && fault_is_permission(fault)) {
+		snprintf(h->status, sizeof(h->status), "this is what the kernel knows: a daemon serves the mount, and only root may ask it more.");
 	} else if (m->id && !daemon_up) {
 		snprintf(h->status, sizeof(h->status), "the control socket of augurd does not answer; "
 			 "this is what the kernel knows.");
@@ -270,7 +275,7 @@ static void show_mount(struct augur *a, struct view *v, const struct mount *m, j
 	struct health h;
 	bool bad;
 
-	judge(&h, m, dm, ans != NULL);
+	judge(&h, m, dm, ans ? NULL : &a->fault);
 	bad = strcmp(h.state, "ONLINE") != 0;
 	v->total++;
 	v->bad += bad;
@@ -309,6 +314,7 @@ static int finish_json(struct augur *a, struct view *v, json_t *ans, int rc)
 
 static int finish_text(struct augur *a, struct view *v, json_t *ans, int rc)
 {
+	const char *away = !ans && fault_is_permission(&a->fault) ? "only root may ask augurd" : "augurd does not answer";
 	bool proxy = ans && !strcmp(json_str(ans, "role", ""), "proxy");
 
 	if (v->only_bad && rc == RC_OK && !v->shown)
@@ -318,16 +324,16 @@ static int finish_text(struct augur *a, struct view *v, json_t *ans, int rc)
 	else if (!v->total && ans)
 		puts("no augurfs volume is mounted here; augurd is running");
 	else if (!v->total && module_is_loaded())
-		puts("no augurfs volume is mounted here; augurd does not answer");
+		printf("no augurfs volume is mounted here; %s\n", away);
 	if (!ans && !v->total && !module_is_loaded())
-		printf("the augurfs module is not loaded, and augurd does not answer at %s\n", a->ctl);
+		printf("the augurfs module is not loaded, and %s at %s\n", away, a->ctl);
 	return rc;
 }
 
 /* A daemon that answers nonsense is a failure; one that is not there is a state to show. */
 static bool fault_is_harmless(const struct augur *a)
 {
-	return fault_is_down(&a->fault) || !strcmp(a->fault.code, "AUGUR_E_PERMISSION");
+	return fault_is_down(&a->fault) || fault_is_permission(&a->fault);
 }
 
 int cmd_status(struct augur *a, int argc, char **argv)

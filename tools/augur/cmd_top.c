@@ -263,7 +263,7 @@ int cmd_top(struct augur *a, int argc, char **argv)
 	}
 	if (argc - optind > 1)
 		return usage_error(a, "one mount at most");
-	ret = pick(&t, optind < argc ? argv[optind] : NULL) ? fault_report(a, RC_FAILED) : run(&t, (unsigned int)sec, once);
+	ret = pick(&t, optind < argc ? argv[optind] : NULL) ? fault_report(a, fault_rc(&a->fault)) : run(&t, (unsigned int)sec, once);
 	for (size_t i = 0; i < t.npaths; i++)
 		free(t.paths[i].name);
 	free(t.paths);

@@ -29,6 +29,11 @@ void fault_set(struct fault *f, enum ctl_error code, int err, const char *fmt, .
 	snprintf(f->hint, sizeof(f->hint), "%s", causes[code].hint);
 }
 
+int fault_rc(const struct fault *f)
+{
+	return f->code && !strcmp(f->code, causes[AUGUR_E_USAGE].name) ? RC_USAGE : RC_FAILED;
+}
+
 int fault_report(struct augur *a, int rc)
 {
 	struct fault *f = &a->fault;
