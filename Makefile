@@ -61,11 +61,12 @@ check-unit: ## the unit tests (ASan, UBSan); no root
 check-vm: all ## the guest tests on both kernels
 	@tests/run -k all --vm
 
-check-uml: daemon tools module-uml ## the guest tests in User-mode Linux with KASAN and lockdep
+check-uml: daemon tools module-uml ## the guest tests in User-mode Linux with KASAN and lockdep, and failing allocations
 	@tests/run -k uml --vm
 
-check-long: ## what takes hours; so far check, 10,000 seeds of the simulator, and the acceptance programs
+check-long: ## what takes hours: check, check-uml, 10,000 seeds of the simulator, and the acceptance programs
 	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory check-uml
 	@tests/sim/run --seeds 1-10000 && tests/sim/run --asan --seeds 10001-10500
 	@for t in $$(tests/accept --list); do tests/accept $$t || exit; done
 
