@@ -196,6 +196,8 @@ bool augur_present(struct inode *inode, loff_t pos, u64 len)
 	return !absent;
 }
 
+#define LOOKS_MORE	64	/* for bytes that are taken again before they were seen */
+
 /* -------- asking -------- */
 
 struct need {
@@ -359,6 +361,7 @@ int augur_need_range(struct inode *inode, struct augur_file *af, loff_t pos, u64
 {
 	struct augur_req *spare = NULL;
 	struct need need = { .inode = inode, .af = af, .size = i_size_read(inode) };
+	u64 looks = LOOKS_MORE;
 	ktime_t start;
 	int ret;
 
@@ -373,8 +376,12 @@ int augur_need_range(struct inode *inode, struct augur_file *af, loff_t pos, u64
 	need.want = min(max(want, need.len), need.size - need.pos);
 	need.flags = flags & (AUGUR_RQ_PREFETCH | AUGUR_RQ_WRITE | AUGUR_RQ_FAULT | AUGUR_RQ_SEQ);
 	start = ktime_get();
+	/* Each look but a few has found more of it here than the one before, or somebody takes it again. */
+	looks += 2 * augur_chunks(need.len, AUGUR_I(inode)->chunk_shift);
 	do {
 		ret = need_once(&need, &spare, nowait);
+		if (!ret && !looks--)
+			ret = -ENOSPC;
 	} while (!ret);
 	if (spare)
 		augur_req_discard(spare);

@@ -69,7 +69,8 @@ for how, off, read in (("libaio", 0, rawio.aio_read), ("io_uring", n, rawio.Urin
     assert got == n, f"{how}: {got}"
     assert buf.bytes() == want[off:off + n], f"{how}: other bytes"
 PY
-grep -m 1 event=too_large_to_stream "$RUN/agent.log"
+# Where some of it was here, the rest is asked for in pieces, and each may have room.
+grep -m 1 event=too_large_to_stream "$RUN/agent.log" || say "it was asked for in pieces"
 for f in d0/f1 d1/f2 d2/f3 d1/f4; do
 	is "$(sha256sum < "$MNT/$f")" "$(sha256sum < "/origin/$f")" "$f after a request for more than there is room for"
 done
