@@ -135,6 +135,28 @@ static void req_dispatch(void *arg, struct cobj *o, int err)
 	req_reply(r, -EOPNOTSUPP, 0);
 }
 
+/* A request whose object is being found: answered at once if nobody waits any more, however long that takes. */
+struct req_find { struct req *r; };
+
+static void req_found(void *arg, struct cobj *o, int err)
+{
+	struct req_find *f = arg;
+	struct req *r = f->r;
+
+	req_let_go(&f->r);
+	free(f);
+	if (r)
+		req_dispatch(r, o, err);
+}
+
+static void req_find(struct req *r)
+{
+	struct req_find *f = xcalloc(1, sizeof(*f));
+
+	req_hold(&f->r, r);
+	vol_object(r->v, r->oid, &r->fh, req_found, f);
+}
+
 static void on_request(void *ctx, struct upcall_mount *m, const struct upcall_req *rq)
 {
 	struct vol *v = m->user;
@@ -166,7 +188,7 @@ static void on_request(void *ctx, struct upcall_mount *m, const struct upcall_re
 		  (unsigned long long)m->id, (unsigned long long)r->id, (unsigned long long)get_le64(r->oid), r->op, (unsigned long long)r->off,
 		  (unsigned long long)r->len, (unsigned long long)r->want, r->flags,
 		  rq->name ? log_esc(rq->name, rq->name_len) : "");
-	vol_object(v, r->oid, &r->fh, req_dispatch, r);
+	req_find(r);
 }
 
 /*
@@ -185,7 +207,7 @@ static void on_cancel(void *ctx, struct upcall_mount *m, u64 req_id)
 		return;
 	log_debug("event=cancel mount=%llu req=%llu", (unsigned long long)m->id, (unsigned long long)req_id);
 	if (!slot && list_empty(&r->link)) {
-		r->cancelled = true;	/* its object is being found */
+		r->cancelled = true;	/* between two of those that hold it */
 		return;
 	}
 	memcpy(oid, r->oid, sizeof(oid));
