@@ -56,7 +56,7 @@ static u32 busy(const struct augur_inode *ai)
 		return AUGUR_BUSY_DIRTY;
 	if ((ai->state & AUGUR_IS_PINNED) && !augur_inject(AUGUR_INJECT_evict_pinned))
 		return AUGUR_BUSY_PINNED;
-	/* Mappings of complete files are the lower file's own. */
+	/* Mappings of files that were complete are not counted (mmap.c). */
 	if (atomic_read(&ai->mappings) || mapping_mapped(ai->lower->i_mapping))
 		return AUGUR_BUSY_MAPPED;
 	if (atomic_read(&ai->opens))

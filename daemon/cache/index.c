@@ -209,7 +209,7 @@ struct row {
 
 struct index_batch { struct db_job job; struct cache *c; u32 n; struct row rows[BATCH_ROWS]; };
 
-static int db_run(sqlite3_stmt *st)
+int index_run(sqlite3_stmt *st)
 {
 	int rc = sqlite3_step(st);
 
@@ -232,7 +232,7 @@ int index_forget(sqlite3 *sq, const u8 *oid)
 		if (!st)
 			return -EIO;
 		sqlite3_bind_blob(st, 1, oid, AUGUR_OID_LEN, SQLITE_STATIC);
-		err = db_run(st);
+		err = index_run(st);
 	}
 	return err;
 }
@@ -246,7 +246,7 @@ static int db_name(sqlite3 *sq, const struct row *r)
 	sqlite3_bind_blob(st, 1, r->oid, AUGUR_OID_LEN, SQLITE_STATIC);
 	sqlite3_bind_blob(st, 2, r->parent, AUGUR_OID_LEN, SQLITE_STATIC);
 	sqlite3_bind_blob(st, 3, r->name, r->name_len, SQLITE_STATIC);
-	return db_run(st);
+	return index_run(st);
 }
 
 static int db_row(sqlite3 *sq, const struct row *r)
@@ -277,7 +277,7 @@ static int db_row(sqlite3 *sq, const struct row *r)
 	sqlite3_bind_int64(st, 15, r->ctime_nsec);
 	sqlite3_bind_int64(st, 16, r->shift);
 	sqlite3_bind_int64(st, 17, r->flags);
-	return db_run(st);
+	return index_run(st);
 }
 
 static int db_batch(sqlite3 *sq, struct db_job *job)

@@ -16,6 +16,8 @@ void index_exit(struct cache *c);
 /* meta table: blobs by key; blocking, at attach only. len in: room, out: length; -ENOENT. */
 int index_meta_get(struct cache *c, const char *key, void *buf, size_t *len);
 int index_meta_put(struct cache *c, const char *key, const void *buf, size_t len);
+/* In a job: one step of a statement that gives no rows, which is reset; 0 or -EIO. */
+int index_run(sqlite3_stmt *st);
 /* In a job: no row of it is left. */
 int index_forget(sqlite3 *sq, const u8 *oid);
 /* In a job: the tree was compared with the index in this boot, so nothing is known to be unchanged at an owner. */

@@ -16,15 +16,6 @@
 
 struct pin { u8 oid[AUGUR_OID_LEN]; char *path; };
 
-static int db_run(sqlite3_stmt *st)
-{
-	int rc = sqlite3_step(st);
-
-	sqlite3_reset(st);
-	sqlite3_clear_bindings(st);
-	return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : -EIO;
-}
-
 /* ---- memory ---- */
 
 static void pin_free(struct pin *p)
@@ -82,7 +73,7 @@ static int db_pin(sqlite3 *sq, struct db_job *job)
 	sqlite3_bind_blob(st, 1, j->oid, AUGUR_OID_LEN, SQLITE_STATIC);
 	if (!j->drop)
 		sqlite3_bind_blob(st, 2, j->path, strlen(j->path), SQLITE_STATIC);
-	return db_run(st);
+	return index_run(st);
 }
 
 static void pin_done(struct db_job *job, int res)
@@ -181,7 +172,7 @@ void pin_replace(struct cache *c, const u8 *old, const u8 *oid)
 
 /* ---- all of them ---- */
 
-struct pins_job { struct db_job job; u8 root[AUGUR_OID_LEN]; struct index_pin *p; size_t n; index_pins_fn *fn; void *arg; };
+struct pins_job { struct db_job job; bool places; u8 root[AUGUR_OID_LEN]; struct index_pin *p; size_t n; index_pins_fn *fn; void *arg; };
 
 /* The name of an object in @name, its parent in @oid; the length, 0 if it is not known. */
 static int db_parent(sqlite3 *sq, u8 *oid, char *name)
@@ -251,7 +242,7 @@ static int db_pins(sqlite3 *sq, struct db_job *job)
 			fh_set(&p->fh, sqlite3_column_blob(st, 2), sqlite3_column_bytes(st, 2));
 	}
 	sqlite3_reset(st);
-	for (size_t i = 0; i < j->n; i++)
+	for (size_t i = 0; j->places && i < j->n; i++)
 		if (j->p[i].fh.len)
 			j->p[i].place = db_place(sq, j->root, j->p[i].oid);
 	return 0;
@@ -279,6 +270,7 @@ void index_pins(struct cache *c, index_pins_fn *fn, void *arg)
 	struct pins_job *j = xcalloc(1, sizeof(*j));
 
 	index_flush(c);
+	j->places = true;
 	memcpy(j->root, c->root_oid, AUGUR_OID_LEN);
 	j->fn = fn;
 	j->arg = arg;

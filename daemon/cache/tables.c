@@ -7,15 +7,6 @@
 #include "base/log.h"
 #include "cache/index.h"
 
-static int db_run(sqlite3_stmt *st)
-{
-	int rc = sqlite3_step(st);
-
-	sqlite3_reset(st);
-	sqlite3_clear_bindings(st);
-	return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : -EIO;
-}
-
 /* ---- maps ---- */
 
 struct maps_job {
@@ -54,7 +45,7 @@ static int db_map(sqlite3 *sq, const struct map_row *r)
 		sqlite3_bind_blob(st, 5, r->map, r->len, SQLITE_STATIC);
 		sqlite3_bind_int64(st, 6, map_row_crc(r));
 	}
-	return db_run(st);
+	return index_run(st);
 }
 
 static int db_maps(sqlite3 *sq, struct db_job *job)
@@ -273,7 +264,7 @@ static int db_seq_store(sqlite3 *sq, struct db_job *job)
 	sqlite3_bind_int64(st, 1, j->shard);
 	sqlite3_bind_int64(st, 2, (s64)j->epoch);
 	sqlite3_bind_int64(st, 3, (s64)j->seq);
-	return db_run(st);
+	return index_run(st);
 }
 
 static void seq_free(struct db_job *job)
@@ -356,14 +347,14 @@ static int db_meta_put(sqlite3 *sq, struct db_job *job)
 		return -EIO;
 	sqlite3_bind_text(st, 1, j->key, -1, SQLITE_STATIC);
 	sqlite3_bind_blob(st, 2, j->in, j->len, SQLITE_STATIC);
-	return db_run(st);
+	return index_run(st);
 }
 
 int index_meta_checked(sqlite3 *sq, const char *boot)
 {
 	struct meta_job j = { .key = "boot_id", .in = boot, .len = strlen(boot) };
 	sqlite3_stmt *st = db_stmt(sq, "DELETE FROM seq");
-	int err = st ? db_run(st) : -EIO;
+	int err = st ? index_run(st) : -EIO;
 
 	return err ? err : db_meta_put(sq, &j.job);
 }
