@@ -38,12 +38,12 @@ static u64 tag_of(const struct origin_loc *loc, const struct statx *stx)
 }
 
 /*
- * Young: another change could still get the same ctime.  A ctime far in the future comes
- * from a clock that was set back, and says nothing about now.
+ * Young: another change could still get the same ctime.  @now is a time before the look: who is
+ * held up between the two would take for old what has changed again meanwhile.  A ctime far in
+ * the future comes from a clock that was set back, and says nothing about now.
  */
-static bool stat_young(const struct origin_export *ex, const struct statx *stx)
+static bool stat_young(const struct origin_export *ex, const struct statx *stx, u64 now)
 {
-	u64 now = ex->io->ops->real_ns(ex->io);
 	s64 sec = now / 1000000000, age;
 
 	if (sec - stx->stx_ctime.tv_sec > 10 || stx->stx_ctime.tv_sec - sec > 10)
@@ -54,6 +54,8 @@ static bool stat_young(const struct origin_export *ex, const struct statx *stx)
 
 int origin_stat_fd(const struct origin_export *ex, int fd, const struct origin_loc *loc, struct origin_stat *st)
 {
+	u64 now = ex->io->ops->real_ns(ex->io);
+
 	if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STAT_MASK, &st->stx))
 		return -errno;
 	if ((st->stx.stx_mask & STAT_MASK) != STAT_MASK || st->stx.stx_size > INT64_MAX)
@@ -61,7 +63,7 @@ int origin_stat_fd(const struct origin_export *ex, int fd, const struct origin_l
 	if (!st->stx.stx_nlink)
 		return -ESTALE;
 	st->tag = tag_of(loc, &st->stx);
-	st->young = stat_young(ex, &st->stx);
+	st->young = stat_young(ex, &st->stx, now);
 	return 0;
 }
 

@@ -77,6 +77,7 @@ static int item_bytes(const struct origin_export *ex, struct batch_item *it, int
 	if (!n)
 		return 0;
 	it->buf = xmalloc(n);
+	origin_await_writers(fd, 0);
 	got = origin_read_full(fd, it->buf, n, 0);
 	if (got < 0)
 		return got;

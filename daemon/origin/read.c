@@ -118,6 +118,16 @@ int origin_open_file(const struct origin_export *ex, const struct origin_loc *lo
 	return fd == -EPERM ? origin_loc_open(ex, loc, O_RDONLY) : fd;
 }
 
+/*
+ * A write stamps the file first and copies its bytes then, under the inode's lock for both, and may
+ * be held up in between for any time.  A search for data takes that lock on ext4, btrfs and tmpfs;
+ * xfs takes it in each read.
+ */
+void origin_await_writers(int fd, u64 off)
+{
+	(void)lseek(fd, off, SEEK_DATA);
+}
+
 s64 origin_read_full(int fd, u8 *buf, size_t len, u64 off)
 {
 	size_t got = 0;
@@ -181,6 +191,7 @@ static int read_begin(void *arg)
 		return -ESTALE;
 	if (r->st.young)
 		return r->waited ? -ESTALE : -EAGAIN;
+	origin_await_writers(r->fd, r->off);
 	return r->len <= WIRE_DATA_MAX ? read_small(r) : 0;
 }
 

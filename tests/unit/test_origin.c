@@ -4,6 +4,12 @@
  * refused, a listing is what readdir says, split directories spread, bytes are of one state.
  * Opening by handle needs root: without it, skipped.
  */
+#include <linux/userfaultfd.h>
+#include <pthread.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
 #include "origin_test.h"
 
 static void oids_stay_and_links_share(void **state)
@@ -319,6 +325,112 @@ static void states_are_not_mixed(void **state)
 	ask_free(a);
 }
 
+/* A clock whose reader is held up: before he goes on the file is changed again and has grown old. */
+static u64 late_clock(struct io *io)
+{
+	FILE *f = fopen(at("f"), "r+");
+
+	fputs("third", f);
+	fclose(f);
+	grow_old();
+	return origin->io->ops->real_ns(origin->io);
+}
+
+static void a_late_look_is_not_old(void **state)
+{
+	struct io_ops ops = *origin->io->ops;
+	struct io late = { .ops = &ops };
+	struct origin_export ex = origin->ex;
+	struct origin_loc loc = { .len = 0 };
+	struct origin_stat st, now;
+	int fd;
+
+	write_file("f", "other");
+	ops.real_ns = late_clock;
+	ex.io = &late;
+	fd = open(at("f"), O_RDONLY);
+	assert_int_equal(origin_stat_fd(&ex, fd, &loc, &st), 0);
+	assert_int_equal(origin_stat_fd(&origin->ex, fd, &loc, &now), 0);
+	assert_true(st.young || st.tag == now.tag);
+	close(fd);
+}
+
+/* A write whose bytes are in a page that is not there yet: the file is stamped, and waits for them. */
+struct held_write {
+	int	fd, uffd;
+	char	*page;		/* what is written; missing */
+	char	*bytes;		/* what will be in it */
+};
+
+static void *held_writer(void *arg)
+{
+	struct held_write *w = arg;
+
+	assert_int_equal(pwrite(w->fd, w->page, 4096, 0), 4096);
+	return NULL;
+}
+
+static void *give_bytes(void *arg)
+{
+	struct held_write *w = arg;
+	struct uffdio_copy copy = { .dst = (uintptr_t)w->page, .src = (uintptr_t)w->bytes, .len = 4096 };
+
+	grow_old();
+	assert_int_equal(ioctl(w->uffd, UFFDIO_COPY, &copy), 0);
+	return NULL;
+}
+
+static void hold_write(struct held_write *w, pthread_t *writer)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg;
+	struct uffd_msg msg;
+
+	w->uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (w->uffd < 0) {
+		print_message("[  SKIPPED  ] userfaultfd is not allowed here: %s\n", strerror(errno));
+		skip();
+	}
+	assert_true(!ioctl(w->uffd, UFFDIO_API, &api));
+	w->page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	reg = (struct uffdio_register){ .range = { (uintptr_t)w->page, 4096 }, .mode = UFFDIO_REGISTER_MODE_MISSING };
+	assert_int_equal(ioctl(w->uffd, UFFDIO_REGISTER, &reg), 0);
+	assert_int_equal(pthread_create(writer, NULL, held_writer, w), 0);
+	assert_int_equal(read(w->uffd, &msg, sizeof(msg)), sizeof(msg));
+}
+
+static void bytes_of_a_held_write_are_awaited(void **state)
+{
+	char old[4097], new[4097];
+	struct held_write w = { .bytes = new };
+	pthread_t writer, giver;
+	struct obj o;
+	struct ask *a;
+
+	for (int batch = 0; batch < 2; batch++) {
+		memset(old, 'a', 4096);
+		memset(new, 'b', 4096);
+		old[4096] = 0;
+		write_file("held", old);
+		grow_old();
+		w.fd = open(at("held"), O_WRONLY);
+		hold_write(&w, &writer);
+		grow_old();
+		o = find(&root, "held");
+		assert_int_equal(pthread_create(&giver, NULL, give_bytes, &w), 0);
+		a = batch ? items(&o, 1, WIRE_BATCH) : read_obj(&o, 0, 4096);
+		assert_int_equal(a->status, 0);
+		assert_int_equal(a->data_len, 4096);
+		assert_memory_equal(a->data, new, 4096);
+		ask_free(a);
+		pthread_join(giver, NULL);
+		pthread_join(writer, NULL);
+		close(w.uffd);
+		close(w.fd);
+		munmap(w.page, 4096);
+	}
+}
+
 static void reval_says_what_changed(void **state)
 {
 	struct obj o[3];
@@ -458,6 +570,8 @@ static int run_group(void)
 		T(split_directories_spread),
 		T(bytes_are_the_file),
 		T(states_are_not_mixed),
+		T(a_late_look_is_not_old),
+		T(bytes_of_a_held_write_are_awaited),
 		T(reval_says_what_changed),
 		T(others_are_redirected),
 		T(long_lists_survive_a_hang_up),
