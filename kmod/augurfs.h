@@ -82,6 +82,7 @@ struct augur_sb {
 	char			*cache;		/* cache= as given */
 	struct augur_opts	opts;		/* opts.h: one member a knob */
 	bool			plain;		/* lower buffered reads are filemap_read(): lower.c */
+	bool			lower_by_ino;	/* its inodes are found by what a listing says: lower.c */
 	bool			lower_blocks;	/* lower inodes' i_blocks is their number of blocks */
 	bool			suid, dev;	/* mount options: setuid bits and devices are honoured */
 	atomic64_t		epoch;		/* names with an older one are looked up again */
@@ -162,6 +163,7 @@ struct augur_inode {
 	/* directories, dir.c and listing.c */
 	u64			dir_gen;	/* raised when names may have changed */
 	struct augur_listing __rcu *listing;
+	u32			looked;		/* names looked up without a listing, roughly */
 	struct inode		vfs;
 };
 
@@ -269,15 +271,17 @@ extern const struct file_operations augur_dir_fops;
 extern const struct dentry_operations augur_dentry_ops;
 /* What the dentry cache knows of a name of a listing that is being built: false: nothing certain. */
 bool augur_name_known(struct dentry *dir, const struct qstr *name, u64 *ino, umode_t *mode);
+bool augur_names_ahead(struct augur_sb *asb);	/* names are looked up after their listing here */
 /*
- * The listing has found @name: looks it up for who is about to, if names are looked up after their
- * listing here.  @gen: augur_name_gen() of before that.  The directory is locked shared.
+ * The listing has found @name: looks it up for who is about to, if augur_names_ahead().
+ * @gen: augur_name_gen() of before that.  The directory is locked shared.
  */
 void augur_name_ahead(struct dentry *dir, const struct qstr *name, struct dentry *lower,
 		      const struct augur_rec *rec, unsigned long gen);
 int augur_negatives_init(struct augur_sb *asb);
 void augur_negatives_exit(struct augur_sb *asb);	/* no dentry is left */
 void augur_dir_changed(struct inode *dir);	/* raise dir_gen, drop the listing; any context */
+void augur_list_ahead(struct dentry *dir);	/* which is complete and locked shared */
 void augur_listing_free(struct inode *dir);	/* evict_inode */
 /* Cached listings in KiB, and dropping of about so many, oldest first: main.c's shrinker. */
 unsigned long augur_listings_count(void);
@@ -421,6 +425,8 @@ static inline bool augur_not_a_record(int err)
 {
 	return err == -ENODATA || err == -EBADMSG || err == -ERANGE || err == -EPROTONOSUPPORT;
 }
+bool augur_lower_has_by_ino(const struct super_block *lower);
+struct dentry *augur_lower_by_ino(struct augur_sb *asb, u64 ino);
 struct dentry *augur_lower_decode_fh(struct augur_sb *asb, const void *fh, size_t len);
 int augur_lower_encode_fh(struct inode *lower, void *buf, size_t max);
 /* SWITCH / REMOVE; take the lower directory's locks, -ESTALE if the name is not @old. */

@@ -20,6 +20,8 @@
 #define LOOKUP_TRIES	3	/* versions that may change while one name is looked up */
 #define OPEN_TRIES	20	/* versions that may go before one is opened */
 #define AHEAD_JIFFIES	HZ	/* names are looked up with their listing so long after a lookup */
+#define LOOKED_BYTES	1024	/* of a lower directory: a lookup in it for each, and it is listed */
+#define LOOKED_DIR_MAX	(16 * LOOKED_BYTES)
 
 /* -------- validity -------- */
 
@@ -56,6 +58,20 @@ static bool lower_is_same(struct dentry *lower, const struct dentry *dir, const 
 	return same;
 }
 
+/* The same of a file that was found by its number, whose lower dentry knows no name or another one. */
+static bool lower_leads_to(struct augur_sb *asb, struct dentry *dir, const struct qstr *name,
+			   const struct inode *inode)
+{
+	struct dentry *lower = augur_lower_lookup(asb, dir, name);
+	bool same;
+
+	if (IS_ERR(lower))
+		return false;
+	same = d_inode(lower) == inode;
+	dput(lower);
+	return same;
+}
+
 /* Something was said about the directory: does the lower one still have the name? */
 static bool name_is_same(struct dentry *parent, struct dentry *dentry)
 {
@@ -71,7 +87,9 @@ static bool name_is_same(struct dentry *parent, struct dentry *dentry)
 	    (READ_ONCE(AUGUR_I(inode)->state) & AUGUR_IS_STALE))
 		return false;
 	take_dentry_name_snapshot(&name, dentry);
-	same = lower_is_same(lower, lower_dir, &name.name, AUGUR_I(inode)->lower);
+	same = lower_is_same(lower, lower_dir, &name.name, AUGUR_I(inode)->lower) ||
+	       (S_ISREG(inode->i_mode) &&
+		lower_leads_to(AUGUR_SB(inode->i_sb), lower_dir, &name.name, AUGUR_I(inode)->lower));
 	release_dentry_name_snapshot(&name);
 	/* The name may be another's at the owner though it is unchanged here. */
 	if (same)
@@ -359,10 +377,40 @@ static struct inode *find_again(struct inode *dir, const struct dentry *dentry,
 	}
 }
 
+/*
+ * A name of @parent was looked up; its dentry is hashed.  Who looks up many of a directory's names
+ * one by one, as git does, gets the others for half with the listing: after one lookup for each
+ * LOOKED_BYTES of the directory, of which a name takes 12 at least, more are likely to follow.  So
+ * what is brought for nobody costs a few times what was paid, and of large directories nothing.
+ */
+static void looked_up_one(struct dentry *parent)
+{
+	struct inode *dir = d_inode(parent);
+	struct augur_sb *asb = AUGUR_SB(dir->i_sb);
+	struct augur_inode *ai = AUGUR_I(dir);
+	u32 looked;
+
+	if (rcu_access_pointer(ai->listing)) {
+		WRITE_ONCE(asb->listed_lookup, jiffies);
+		return;
+	}
+	if (!asb->lower_by_ino || i_size_read(ai->lower) > LOOKED_DIR_MAX)
+		return;
+	looked = READ_ONCE(ai->looked) + 1;
+	if (looked * LOOKED_BYTES < i_size_read(ai->lower) || !augur_is_complete(dir)) {
+		WRITE_ONCE(ai->looked, looked);
+		return;
+	}
+	WRITE_ONCE(ai->looked, 0);
+	WRITE_ONCE(asb->listed_lookup, jiffies);
+	augur_list_ahead(parent);
+}
+
 struct dentry *augur_lookup(struct inode *dir, struct dentry *dentry, unsigned int flags)
 {
 	struct augur_sb *asb = AUGUR_SB(dir->i_sb);
-	struct dentry *lower_dir = augur_lower_dentry(dentry->d_parent);
+	struct dentry *parent = dentry->d_parent;
+	struct dentry *lower_dir = augur_lower_dentry(parent);
 	/* Before looking: what is said meanwhile makes the name be looked at again. */
 	unsigned long gen = augur_name_gen(dir);
 	struct inode *inode;
@@ -373,16 +421,17 @@ struct dentry *augur_lookup(struct inode *dir, struct dentry *dentry, unsigned i
 	if (!lower_dir)
 		return ERR_PTR(-ESTALE);
 	augur_stat_inc(asb, lookups);
-	if (rcu_access_pointer(AUGUR_I(dir)->listing))
-		WRITE_ONCE(asb->listed_lookup, jiffies);
 	if (opens_again(flags))
 		inode = find_again(dir, dentry, lower_dir, &f);
 	else
 		inode = find_inode(dir, dentry, lower_dir, false, &f);
 	if (IS_ERR(inode))
 		return ERR_CAST(inode);
-	if (inode)
-		return add_positive(dentry, inode, &f, gen);
+	if (inode) {
+		dentry = add_positive(dentry, inode, &f, gen);
+		looked_up_one(parent);
+		return dentry;
+	}
 	augur_stat_inc(asb, lookups_negative);
 	return add_negative(dentry, gen);
 }
@@ -431,14 +480,17 @@ static void add_ahead(struct dentry *dir, const struct qstr *name, struct inode 
 }
 
 /* As in FUSE's readdirplus, which has the idea: only if somebody lately did what this is for. */
+bool augur_names_ahead(struct augur_sb *asb)
+{
+	return time_before(jiffies, READ_ONCE(asb->listed_lookup) + AHEAD_JIFFIES);
+}
+
 void augur_name_ahead(struct dentry *dir, const struct qstr *name, struct dentry *lower,
 		      const struct augur_rec *rec, unsigned long gen)
 {
-	struct augur_sb *asb = AUGUR_SB(dir->d_sb);
 	struct inode *inode;
 
-	if ((rec->flags & AUGUR_REC_STALE) ||
-	    time_after_eq(jiffies, READ_ONCE(asb->listed_lookup) + AHEAD_JIFFIES))
+	if (rec->flags & AUGUR_REC_STALE)
 		return;
 	inode = augur_iget_record(dir->d_sb, d_inode(lower), rec);
 	if (IS_ERR(inode))

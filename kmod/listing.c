@@ -127,6 +127,8 @@ static bool add_name(struct dir_context *ctx, const char *name, int len, loff_t 
 	if (!builder_grow(b, entry_size(len)))
 		return false;
 	e = (struct listing_entry *)(b->block + b->used);
+	e->ino = ino;
+	e->type = type;
 	e->len = len;
 	memcpy(e->name, name, len);
 	b->used += entry_size(len);
@@ -165,6 +167,7 @@ static int translate(struct dentry *dir, struct dentry *lower_dir, struct listin
 	struct qstr name = QSTR_INIT(e->name, e->len);
 	struct dentry *lower;
 	struct augur_rec rec;
+	bool ahead = augur_names_ahead(asb);
 	umode_t mode;
 	int err = -ENODATA;
 
@@ -173,7 +176,12 @@ static int translate(struct dentry *dir, struct dentry *lower_dir, struct listin
 		e->type = fs_umode_to_dtype(mode);
 		return 1;
 	}
-	lower = augur_lower_lookup(asb, lower_dir, &name);
+	/* SWITCH and REMOVE hold the old inode until they have raised the generation: while @gen holds
+	 * nobody else has its number.
+	 */
+	lower = ahead && e->type == DT_REG ? augur_lower_by_ino(asb, e->ino) : NULL;
+	if (!lower)
+		lower = augur_lower_lookup(asb, lower_dir, &name);
 	if (IS_ERR(lower))
 		return PTR_ERR(lower);
 	if (d_is_positive(lower))
@@ -181,7 +189,8 @@ static int translate(struct dentry *dir, struct dentry *lower_dir, struct listin
 	if (!err) {
 		e->ino = augur_oid_ino(rec.oid);
 		e->type = fs_umode_to_dtype(d_inode(lower)->i_mode);
-		augur_name_ahead(dir, &name, lower, &rec, gen);
+		if (ahead)
+			augur_name_ahead(dir, &name, lower, &rec, gen);
 	}
 	dput(lower);
 	if (augur_not_a_record(err))
@@ -379,9 +388,9 @@ unsigned long augur_listings_shrink(unsigned long nr_kb)
 
 /* -------- the directory's file -------- */
 
-static struct augur_listing *current_listing(struct file *file)
+static struct augur_listing *current_listing(struct dentry *dentry)
 {
-	struct inode *dir = file_inode(file);
+	struct inode *dir = d_inode(dentry);
 	struct augur_inode *ai = AUGUR_I(dir);
 	struct augur_listing *l = listing_get(ai);
 	struct dentry *lower;
@@ -397,13 +406,22 @@ static struct augur_listing *current_listing(struct file *file)
 		if (err)
 			return ERR_PTR(err);
 	}
-	lower = augur_lower_dentry(file_dentry(file));
+	lower = augur_lower_dentry(dentry);
 	if (!lower)
 		return ERR_PTR(-ESTALE);
-	l = listing_build(file_dentry(file), lower);
+	l = listing_build(dentry, lower);
 	if (!IS_ERR(l) && augur_is_complete(dir))
 		listing_keep(ai, l, gen);
 	return l;
+}
+
+/* Who looks up names one by one is better served with all of them. */
+void augur_list_ahead(struct dentry *dir)
+{
+	struct augur_listing *l = current_listing(dir);
+
+	if (!IS_ERR(l))		/* nobody asked for it */
+		listing_put(l);
 }
 
 /* private_data is serialised by the position lock, which the VFS takes for directories. */
@@ -414,7 +432,7 @@ static struct augur_listing *listing_for(struct file *file, struct dir_context *
 
 	if (l && ctx->pos)
 		return l;
-	l = current_listing(file);
+	l = current_listing(file_dentry(file));
 	if (IS_ERR(l))
 		return l;
 	listing_put(file->private_data);

@@ -272,6 +272,29 @@ struct dentry *augur_lower_decode_fh(struct augur_sb *asb, const void *fh, size_
 	return dentry;
 }
 
+/* A handle without a generation is one of whatever has the number now to ext4. */
+bool augur_lower_has_by_ino(const struct super_block *lower)
+{
+	return !strcmp(lower->s_type->name, "ext4") && lower->s_export_op &&
+	       lower->s_export_op->fh_to_dentry;
+}
+
+/*
+ * The file that a listing of the lower directory calls @ino, without a search for its name: a dentry
+ * of it, which knows no name, or another one if it has several.  NULL if it cannot be had so.
+ */
+struct dentry *augur_lower_by_ino(struct augur_sb *asb, u64 ino)
+{
+	struct super_block *sb = asb->lower_mnt->mnt_sb;
+	struct fid fid = { .i32 = { .ino = ino } };
+	struct dentry *dentry;
+
+	if (!asb->lower_by_ino || ino > U32_MAX)
+		return NULL;
+	dentry = sb->s_export_op->fh_to_dentry(sb, &fid, 2, FILEID_INO32_GEN);
+	return IS_ERR_OR_NULL(dentry) ? NULL : dentry;
+}
+
 int augur_lower_encode_fh(struct inode *lower, void *buf, size_t max)
 {
 	u32 raw[(AUGUR_FH_MAX - 4) / 4];
