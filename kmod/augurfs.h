@@ -83,7 +83,6 @@ struct augur_sb {
 	struct augur_opts	opts;		/* opts.h: one member a knob */
 	bool			plain;		/* lower buffered reads are filemap_read(): lower.c */
 	bool			lower_by_ino;	/* its inodes are found by what a listing says: lower.c */
-	bool			lower_blocks;	/* lower inodes' i_blocks is their number of blocks */
 	bool			suid, dev;	/* mount options: setuid bits and devices are honoured */
 	atomic64_t		epoch;		/* names with an older one are looked up again */
 	atomic_t		state;		/* enum augur_mount_state */
@@ -242,8 +241,6 @@ void augur_abort(struct augur_sb *asb);
  */
 
 /* -------- inode.c -------- */
-/* i_blocks as the inode's state says; ai->lock held, or the inode new. */
-void augur_blocks_update(struct inode *inode);
 /* Upper inode of @lower (a reference is taken); reads the record. ERR_PTR(-ENODATA): no valid record. */
 struct inode *augur_iget(struct super_block *sb, struct inode *lower, struct dentry *lower_dentry);
 /* The same with the record at hand, valid. */

@@ -122,8 +122,6 @@ static int adopt_cache(struct fs_context *fc, struct augur_sb *asb, const struct
 	}
 	mnt->mnt_flags |= MNT_NOATIME;
 	asb->plain = augur_lower_is_plain(mnt->mnt_sb);
-	/* XFS has its own count, which only its getattr tells. */
-	asb->lower_blocks = strcmp(mnt->mnt_sb->s_type->name, "xfs") != 0;
 	asb->lower_by_ino = augur_lower_has_by_ino(mnt->mnt_sb);
 	asb->lower_mnt = mnt;
 	asb->lower_top.mnt = mnt;

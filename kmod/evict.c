@@ -86,7 +86,6 @@ static int try_all(struct inode *inode, bool ask, u32 *why, u64 *bytes, u8 **map
 	err = augur_state_change(ai, 0, gone);
 	if (err)
 		return err;
-	augur_blocks_update(inode);
 	*map = ai->map;
 	ai->map = NULL;
 	ai->map_chunks = 0;

@@ -5,8 +5,8 @@
  *
  * An upper inode stands for one lower inode, that is for one version of an object, for as
  * long as it is in memory; a newer version is another lower inode.  Mode, owner and device
- * number are the lower inode's when it is loaded, size, link count and change time are the
- * record's, and the modification time is in the lower inode's atime: fills, evictions, names
+ * number are the lower inode's when it is loaded, size, blocks, link count and change time are
+ * the record's, and the modification time is in the lower inode's atime: fills, evictions, names
  * made in a directory and the daemon's bookkeeping change the lower inode's other times and
  * its blocks, and must not show at any moment.  So stat is answered from the upper inode
  * alone, and permission too: there is no ->permission and, but for one kind of file, no
@@ -112,21 +112,14 @@ static struct timespec64 owners_mtime(const struct inode *lower)
 }
 
 /*
- * tar and cp take a file without blocks for a hole, so what is not here counts as if it were.
- * Only of a file that is complete, and durably so, the blocks are the lower one's, if fewer: a
- * file without holes has the same number always.  XFS keeps no number that may be looked at here.
+ * The owner's, as its record says, whatever is here: tar and cp take a file without blocks for one
+ * without bytes, and one with fewer than its size for one that has holes.
  */
-void augur_blocks_update(struct inode *inode)
+static blkcnt_t owners_blocks(const struct inode *lower, const struct augur_rec *rec)
 {
-	struct augur_inode *ai = AUGUR_I(inode);
-	bool counted = AUGUR_SB(inode->i_sb)->lower_blocks;
-	blkcnt_t all = (i_size_read(inode) + 511) >> 9, here = all;
-
-	if (S_ISREG(inode->i_mode) &&
-	    (((ai->state & (AUGUR_IS_COMPLETE | AUGUR_IS_UNSETTLED)) == AUGUR_IS_COMPLETE && counted) ||
-	     augur_inject(AUGUR_INJECT_show_holes)))
-		here = clamp_t(blkcnt_t, READ_ONCE(ai->lower->i_blocks), !!all, all);
-	WRITE_ONCE(inode->i_blocks, here);
+	if (S_ISREG(lower->i_mode) && augur_inject(AUGUR_INJECT_show_holes))
+		return READ_ONCE(lower->i_blocks);
+	return augur_blocks(rec->size, rec->holes);
 }
 
 static void set_attributes(struct inode *inode, const struct augur_rec *rec)
@@ -142,7 +135,7 @@ static void set_attributes(struct inode *inode, const struct augur_rec *rec)
 	inode_set_ctime(inode, rec->ctime_sec, rec->ctime_nsec);
 	set_nlink(inode, rec->nlink);
 	i_size_write(inode, rec->size);
-	augur_blocks_update(inode);
+	WRITE_ONCE(inode->i_blocks, owners_blocks(lower, rec));
 }
 
 static void set_operations(struct inode *inode)

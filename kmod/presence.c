@@ -557,7 +557,6 @@ void augur_settle(struct inode *inode, u64 recorded_bytes, unsigned int rp_flags
 		same = !(rp_flags & AUGUR_RP_COMPLETE) && augur_present_bytes(inode) == recorded_bytes;
 	if (same && (ai->state & AUGUR_IS_UNSETTLED)) {
 		augur_state_change(ai, 0, AUGUR_IS_UNSETTLED);
-		augur_blocks_update(inode);
 		drop = augur_pin_update(ai);
 	}
 	spin_unlock(&ai->lock);

@@ -16,6 +16,7 @@ enum seeded_bug {
 	SEEDED_WRONG_REPLY,	/* an answer goes to another question of its kind */
 	SEEDED_STALE_REPLY,	/* bytes count though they are of another state than the one that was asked for */
 	SEEDED_LOST_ROWS,	/* an unclean end of the cache is taken for a clean one */
+	SEEDED_LOST_HOLES,	/* a record says of a sparse file that it is none */
 	SEEDED_BUGS
 };
 

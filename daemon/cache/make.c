@@ -11,6 +11,7 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
+#include "base/seeded.h"
 #include "cache/make.h"
 
 struct make_spot make_spot(int fd)
@@ -45,6 +46,7 @@ static void rec_of(const struct stub_ent *s, struct augur_rec *rec)
 	rec->ctime_sec = s->attr.ctime_sec;
 	rec->ctime_nsec = s->attr.ctime_nsec;
 	rec->chunk_shift = s->shift;
+	rec->holes = seeded(SEEDED_LOST_HOLES) ? 0 : s->attr.holes;
 	rec->flags = (is_partial(s) ? AUGUR_REC_STUB : AUGUR_REC_COMPLETE) | (s->pinned ? AUGUR_REC_PINNED : 0);
 }
 

@@ -91,6 +91,8 @@ static void attr_fill(struct wire_attr *a, const struct origin_loc *loc, const s
 	if (S_ISCHR(s->stx_mode) || S_ISBLK(s->stx_mode))
 		a->rdev = makedev(s->stx_rdev_major, s->stx_rdev_minor);
 	a->size = s->stx_size;
+	if (S_ISREG(s->stx_mode))
+		a->holes = augur_holes(s->stx_size, s->stx_blocks);
 	a->tag = st->tag;
 	a->mtime_sec = s->stx_mtime.tv_sec;
 	a->mtime_nsec = s->stx_mtime.tv_nsec;

@@ -3,7 +3,8 @@
  * entry.c - an object's attributes and a directory entry on the wire.  Pure.
  *
  * WF_ATTR is a fixed layout: oid 16 | pu, mode, uid, gid, nlink, rdev u32 | size, version, tag
- * u64 | mtime, ctime s64 | mtime, ctime nanoseconds u32 | flags u32 | 4 reserved bytes, both 0.
+ * u64 | mtime, ctime s64 | mtime, ctime nanoseconds u32 | flags u32 | holes u8 | 3 reserved bytes;
+ * flags and what is reserved are 0.
  * An entry is a nested field { ATTR, [NAME], [LOCATOR], [LINK], [XATTRS] }.  What is impossible
  * is refused here, so nobody behind this file meets a name with a slash or a negative size.
  */
@@ -33,7 +34,7 @@ static void attr_encode(const struct wire_attr *a, u8 b[WIRE_ATTR_LEN])
 	put_le32(b + 80, a->mtime_nsec);
 	put_le32(b + 84, a->ctime_nsec);
 	put_le32(b + 88, a->flags);
-	put_le32(b + 92, 0);
+	put_le32(b + 92, a->holes);
 }
 
 bool wire_is_mode(u32 mode)
@@ -49,6 +50,7 @@ bool wire_is_mode(u32 mode)
 static int attr_decode(const struct wire_val *v, struct wire_attr *a)
 {
 	const u8 *b = v->p;
+	u32 holes;
 
 	if (v->len != WIRE_ATTR_LEN)
 		return -EBADMSG;
@@ -67,7 +69,11 @@ static int attr_decode(const struct wire_val *v, struct wire_attr *a)
 	a->mtime_nsec = get_le32(b + 80);
 	a->ctime_nsec = get_le32(b + 84);
 	a->flags = get_le32(b + 88);
-	if (!wire_is_mode(a->mode) || a->size > INT64_MAX || a->flags || get_le32(b + 92))
+	holes = get_le32(b + 92);
+	a->holes = holes;
+	if (!wire_is_mode(a->mode) || a->size > INT64_MAX || a->flags || holes > 255)
+		return -EBADMSG;
+	if (holes && (!S_ISREG(a->mode) || !a->size))
 		return -EBADMSG;
 	if (a->mtime_nsec >= NSEC_PER_SEC || a->ctime_nsec >= NSEC_PER_SEC)
 		return -EBADMSG;

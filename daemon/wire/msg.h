@@ -128,7 +128,8 @@ struct wire_attr {
 	u64	size, version, tag;
 	s64	mtime_sec, ctime_sec;
 	u32	mtime_nsec, ctime_nsec;
-	u32	flags;		/* reserved 0; 4 more reserved bytes follow on the wire */
+	u32	flags;		/* reserved 0 */
+	u8	holes;		/* as in struct augur_record; 3 reserved bytes follow on the wire */
 };
 #define WIRE_ATTR_LEN	96
 

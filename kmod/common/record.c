@@ -83,6 +83,8 @@ static int check_fields(const struct augur_rec *rec)
 	if (rec->chunk_shift &&
 	    (rec->chunk_shift < AUGUR_CHUNK_SHIFT_MIN || rec->chunk_shift > AUGUR_CHUNK_SHIFT_MAX))
 		return -ERANGE;
+	if (rec->holes && !rec->size)
+		return -ERANGE;
 	if (rec->size >> 63 || rec->ctime_nsec > NSEC_MAX)
 		return -ERANGE;
 	return 0;
@@ -103,6 +105,7 @@ int augur_rec_decode(const void *buf, size_t len, struct augur_rec *rec)
 		return -EPROTONOSUPPORT;
 	rec->flags = raw.flags;
 	rec->chunk_shift = raw.chunk_shift;
+	rec->holes = raw.holes;
 	memcpy(rec->oid, raw.oid, sizeof(rec->oid));
 	rec->version = le64_to_cpu(raw.version);
 	rec->size = le64_to_cpu(raw.size);
@@ -122,6 +125,7 @@ void augur_rec_encode(const struct augur_rec *rec, void *buf)
 	raw.format = AUGUR_RECORD_FORMAT;
 	raw.flags = rec->flags;
 	raw.chunk_shift = rec->chunk_shift;
+	raw.holes = rec->holes;
 	memcpy(raw.oid, rec->oid, sizeof(raw.oid));
 	raw.version = cpu_to_le64(rec->version);
 	raw.size = cpu_to_le64(rec->size);
@@ -131,6 +135,13 @@ void augur_rec_encode(const struct augur_rec *rec, void *buf)
 	raw.ctime_nsec = cpu_to_le32(rec->ctime_nsec);
 	raw.crc = cpu_to_le32(augur_crc32c(&raw, offsetof(struct augur_record, crc)));
 	memcpy(buf, &raw, sizeof(raw));
+}
+
+u64 augur_blocks(u64 size, u8 holes)
+{
+	u64 all = (size + 511) >> 9, lacking = (all * holes + 255) >> 8;
+
+	return all - (lacking < all ? lacking : all - !!all);
 }
 
 static u64 half(const u8 *p)

@@ -16,7 +16,7 @@ static int check_crc(void)
 static int check_record(void)
 {
 	struct augur_rec in = {
-		.flags = AUGUR_REC_STUB, .chunk_shift = 16, .version = 7, .size = 123456789,
+		.flags = AUGUR_REC_STUB, .chunk_shift = 16, .holes = 128, .version = 7, .size = 123456789,
 		.pu = 42, .nlink = 2, .ctime_sec = -1, .ctime_nsec = 999999999,
 	};
 	u8 raw[AUGUR_RECORD_LEN];
@@ -26,6 +26,7 @@ static int check_record(void)
 	augur_rec_encode(&in, raw);
 	CHECK(!augur_rec_decode(raw, sizeof(raw), &out));
 	CHECK(out.version == 7 && out.size == 123456789 && out.ctime_sec == -1);
+	CHECK(augur_blocks(out.size, out.holes) == 120563 && augur_blocks(1, 255) == 1);
 	for (i = 0; i < AUGUR_RECORD_LEN; i++) {
 		raw[i] ^= 0x10;
 		CHECK(augur_rec_decode(raw, sizeof(raw), &out));

@@ -28,6 +28,9 @@ sync -f /cache; echo 3 > /proc/sys/vm/drop_caches	# what is present is not in me
 pp python3 "$RUN/huge.py" "$MNT/large/big" "$ORIGIN/large/big"
 
 # XFS keeps the number of blocks to itself; ours must not be what its inodes say instead.
-cat "$MNT/large/big" > /dev/null
+sparse=$(stat -c %b "$MNT/large/sparse")
+cat "$MNT/large/big" "$MNT/large/sparse" > /dev/null
 vol_umount; vol_mount
 is "$(stat -c %b "$MNT/large/big")" "$(stat -c %b "$ORIGIN/large/big")" "blocks of a complete file on XFS"
+is "$(stat -c %b "$MNT/large/sparse")" "$sparse" "blocks of a complete sparse file on XFS"
+at_most "$sparse" 1000 "blocks of a sparse file of 12 MiB"

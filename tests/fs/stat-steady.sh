@@ -3,7 +3,7 @@
 #
 # stat-steady: every stat field of files and directories is the origin's at every moment: while names are made below a
 # directory and bytes are filled in, for inodes that are loaded just then, after a daemon that was killed in the middle,
-# and whatever is read in the cache by hand.
+# and whatever is read in the cache by hand; so is how sparse a file is, through fills, evictions, mounts and on a second host.
 # timeout: 600
 . /payload/tests/lib/guest.sh
 
@@ -36,10 +36,15 @@ def different(rels):
     for rel in rels:
         a, b = (os.lstat(os.path.join(d, rel)) for d in (origin, mnt))
         bad += [(rel, f, getattr(a, f), getattr(b, f)) for f in FIELDS if getattr(a, f) != getattr(b, f)]
+        if os.path.isfile(os.path.join(mnt, rel)) and not sparse(a) <= b.st_blocks <= sparse(a) + a.st_size // 131072 + 1:
+            bad.append((rel, "st_blocks", a.st_blocks, b.st_blocks))
         same = (b.st_ino, b.st_blocks, b.st_rdev, b.st_atime_ns)
         if first.setdefault(rel, same) != same:
             bad.append((rel, "ino, blocks, rdev, atime", first[rel], same))
     return bad
+
+def sparse(st):
+    return min(st.st_blocks, (st.st_size + 511) // 512)
 
 def dirs():
     return sorted(os.path.relpath(d, origin) for d, _, _ in os.walk(origin) if "lost+found" not in d)
@@ -130,6 +135,34 @@ steady equal large/big large
 vol_umount; agent_start; vol_mount	# the kernel remembered it until now
 steady equal large/big large
 steady seen large/big
+
+say "== how sparse a file is: not here, in part, whole, dropped, mounted again, in another cache, on another host"
+blocks() { stat -c %b "${1:-$MNT}/large/sparse"; }
+state_is() { augur --ctl /run/augur/agent.sock --json where "$MNT/large/sparse" | jq -es --arg s "$1" 'flatten | all(.state == $s)'; }
+steps() {	# prints the number at each step
+	vol_fresh > /dev/null
+	blocks
+	dd if="$MNT/large/sparse" of=/dev/null bs=64k skip=80 count=1 status=none; blocks
+	cat "$MNT/large/sparse" > /dev/null; blocks
+	wait_until 30 state_is present
+	vol_remount -c "$(find /cache -maxdepth 1 -name 'fresh*' | sort -V | tail -n 1)" > /dev/null; blocks
+	wait_until 30 eval 'augur --ctl /run/augur/agent.sock evict "$MNT/large/sparse"; state_is absent'; blocks
+	echo 2 > /proc/sys/vm/drop_caches; blocks
+}
+inject show_holes 1000000
+n=$(steps | sort -u | wc -l)
+at_least "$n" 2 "numbers of blocks that are seen when those of the cache show"
+inject show_holes 0
+steps > "$RUN/blocks"
+agent_start client2
+vol_mount -H client2
+blocks /mnt/b >> "$RUN/blocks"; cat /mnt/b/large/sparse > /dev/null; blocks /mnt/b >> "$RUN/blocks"
+is "$(wc -l < "$RUN/blocks")" 8 "looks at the number of blocks"
+is "$(sort -u "$RUN/blocks" | wc -l)" 1 "numbers of blocks that were seen"
+at_least "$(blocks)" "$(blocks "$ORIGIN")" "blocks of it"
+at_most "$(blocks)" "$(($(blocks "$ORIGIN") + 96))" "blocks of it"	# of 24576: a 256th
+vol_umount /mnt/b
+daemon_stop agent-client2
 
 say "== a walk, listings ahead of it, and readers that load every inode anew"
 vol_fresh

@@ -30,6 +30,7 @@ static void check_entry(const struct wire_val *v, bool named)
 	assert(!named || is_name(e.name, e.name_len));
 	assert(e.attr.size <= INT64_MAX && e.locator_len <= WIRE_LOCATOR_MAX);
 	assert(S_ISLNK(e.attr.mode) == !!e.link);
+	assert(!e.attr.holes || (S_ISREG(e.attr.mode) && e.attr.size));
 	wire_out_init(&w);
 	if (!wire_put_entry(&w, WF_ENTRY, &e)) {
 		in = (struct wire_in){ w.buf, w.buf + w.len };

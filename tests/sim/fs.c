@@ -4,7 +4,8 @@
  *
  * The files are real, in a tmpfs that belongs to the run.  What would be another value each time
  * is made the same: the generation in a file handle is cut out and put back, ctime is a virtual
- * one that the editor of the origin sets, the filesystem's id is fixed.  And a disk may fail:
+ * one that the editor of the origin sets, the filesystem's id is fixed, the number of blocks is
+ * made of change time and size, so that whoever has those can tell it.  And a disk may fail:
  * full, EIO, short, slow.  Faults hit only inside of a node's job.
  */
 #include <stdarg.h>
@@ -48,6 +49,12 @@ void fs_changed(u64 ino)
 u64 fs_ctime(u64 ino)
 {
 	return ctimes[ino % INOS];
+}
+
+/* From none to more than the size. */
+u64 fs_blocks(u64 ctime, u64 size)
+{
+	return (ctime / TICK_NS * 2654435761u ^ size) % ((size + 511) / 512 + 2);
 }
 
 u64 disk_delay(int node)
@@ -233,6 +240,7 @@ int __wrap_statx(int fd, const char *name, int flags, unsigned int mask, struct 
 	t = ctimes[st->stx_ino % INOS];
 	st->stx_ctime.tv_sec = t / SEC;
 	st->stx_ctime.tv_nsec = t % SEC;
+	st->stx_blocks = fs_blocks(t, st->stx_size);
 	return 0;
 }
 

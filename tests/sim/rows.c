@@ -84,6 +84,16 @@ static s64 ask(sqlite3 *sq, const char *sql, const u8 *oid)
 	return n;
 }
 
+/* The origin's, of the state that the record is of. */
+static void check_holes(const struct augur_rec *rec, const struct stat *st, const char *path)
+{
+	u64 blocks = fs_blocks(rec->ctime_sec * SEC + rec->ctime_nsec, rec->size);
+	u8 want = S_ISREG(st->st_mode) ? augur_holes(rec->size, blocks) : 0;
+
+	if (rec->holes != want)
+		violated("%s is as sparse as %u, and %u at the origin", path, rec->holes, want);
+}
+
 static void check_dir(sqlite3 *sq, int dfd, const char *where)
 {
 	DIR *d = fdopendir(dfd);
@@ -102,8 +112,11 @@ static void check_dir(sqlite3 *sq, int dfd, const char *where)
 			continue;
 		snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
 		n = getxattr(proc, AUGUR_XATTR_NAME, buf, sizeof(buf));
+		if (n < 0 || augur_rec_decode(buf, n, &rec))
+			continue;
+		check_holes(&rec, &st, path);
 		/* One that is stale asks whoever comes: nobody has to find it. */
-		if (n < 0 || augur_rec_decode(buf, n, &rec) || (rec.flags & AUGUR_REC_STALE))
+		if (rec.flags & AUGUR_REC_STALE)
 			continue;
 		if (!ask(sq, "SELECT count(*) FROM obj WHERE oid = ?1", rec.oid))
 			violated("%s has no row in the index", path);

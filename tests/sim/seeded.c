@@ -14,6 +14,7 @@ static const char *const names[SEEDED_BUGS] = {
 	[SEEDED_WRONG_REPLY] = "wrong-reply",
 	[SEEDED_STALE_REPLY] = "stale-reply",
 	[SEEDED_LOST_ROWS] = "lost-rows",
+	[SEEDED_LOST_HOLES] = "lost-holes",
 };
 
 int seeded_choose(const char *name)

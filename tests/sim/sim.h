@@ -118,6 +118,7 @@ void fs_changed(u64 ino);			/* its ctime is now */
 void fs_begin(const char *cache);
 u64 now_real(void);
 u64 fs_ctime(u64 ino);
+u64 fs_blocks(u64 ctime, u64 size);		/* st_blocks of a file with these */
 
 /* ---- origin_sim.c ---- */
 struct state { u64 cid, from, to; u32 len; struct state *next; };	/* cid 0: the name is absent */

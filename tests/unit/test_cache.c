@@ -267,6 +267,34 @@ static void kinds(void **state)
 	stub_job_free(j);
 }
 
+/* How sparse a file is belongs to its version: what is said of that one later, or done with it here, changes nothing. */
+static void holes(void **state)
+{
+	struct wire_entry e = entry("f", S_IFREG | 0644, 300000, 1);
+	struct augur_rec rec;
+	struct stub_job *j;
+
+	e.attr.holes = 200;
+	j = make(&e, 1);
+	assert_int_equal(record("root/f", &rec), 0);
+	assert_int_equal(rec.holes, 200);
+	assert_int_equal(lower_record_flags(c, &j->ents[0].fh, e.attr.oid, AUGUR_REC_COMPLETE, AUGUR_REC_STUB), 0);
+	stub_job_free(j);
+	e.attr.holes = 100;
+	j = make(&e, 1);
+	assert_int_equal(j->ents[0].outcome, STUB_SAME);
+	stub_job_free(j);
+	assert_int_equal(record("root/f", &rec), 0);
+	assert_int_equal(rec.holes, 200);
+	assert_int_equal(rec.flags, AUGUR_REC_COMPLETE);
+	e.attr.ctime_nsec++;
+	j = make(&e, 1);
+	assert_int_equal(j->ents[0].outcome, STUB_DIFFERS);
+	assert_int_equal(record(tmp_rel(j->ents[0].tmp), &rec), 0);
+	assert_int_equal(rec.holes, 100);
+	stub_job_free(j);
+}
+
 /* Whoever reads in the cache by hand moves nothing that the mount shows. */
 static void reading_moves_no_time(void **state)
 {
@@ -1161,7 +1189,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(attach_errors), T(foreign_volume), T(a_copy_is_refused), T(tmp_is_swept), T(kinds), T(reading_moves_no_time), T(directory_attributes), T(nothing_is_inherited), T(directory_xattrs),
+		T(attach_errors), T(foreign_volume), T(a_copy_is_refused), T(tmp_is_swept), T(kinds), T(holes), T(reading_moves_no_time), T(directory_attributes), T(nothing_is_inherited), T(directory_xattrs),
 		T(leftover_is_remade),
 		T(same_and_other), T(hard_links), T(stale_gets_no_links), T(evil_entries), T(extras_are_found), T(refused_rows_are_written_again), T(presence_and_claims), T(zeros_stay_holes),
 		T(another_version_has_nothing), T(another_inode_has_nothing), T(damaged_claim_is_none), T(damaged_row_is_none), T(capability_stays), T(names_and_place),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The bytes of released formats, frozen: tests/golden/record-1.bin (struct augur_record,
- * format 1) and event-1.bin (an OPEN and its WHO).  A file that was once released must be
+ * format 1), the same of a sparse file, and event-1.bin (an OPEN and its WHO).  A file that was once released must be
  * read for ever; a change of layout shows here before it shows on disks.  The golden bytes
  * were laid out by hand from the text of the ABI header, not by the code they check.
  */
@@ -34,15 +34,16 @@ static void load(const char *name, void *buf, size_t len)
 	fclose(f);
 }
 
-static void test_record(void **state)
+static void check_record(const char *name, u8 holes)
 {
 	u8 golden[AUGUR_RECORD_LEN], made[AUGUR_RECORD_LEN];
 	struct augur_rec rec;
 
-	load("record-1.bin", golden, sizeof(golden));
+	load(name, golden, sizeof(golden));
 	assert_int_equal(augur_rec_decode(golden, sizeof(golden), &rec), 0);
 	assert_int_equal(rec.flags, AUGUR_REC_STUB | AUGUR_REC_STALE);
 	assert_int_equal(rec.chunk_shift, 20);
+	assert_int_equal(rec.holes, holes);
 	assert_memory_equal(rec.oid, oid, sizeof(oid));
 	assert_true(rec.version == 0x0102030405060708ULL);
 	assert_true(rec.size == 0x1122334455667788ULL);
@@ -52,6 +53,12 @@ static void test_record(void **state)
 	assert_int_equal(rec.ctime_nsec, 123456789);
 	augur_rec_encode(&rec, made);
 	assert_memory_equal(made, golden, sizeof(golden));
+}
+
+static void test_record(void **state)
+{
+	check_record("record-1.bin", 0);
+	check_record("record-sparse-1.bin", 0xa5);
 }
 
 static void test_event(void **state)

@@ -155,6 +155,44 @@ static void listing_is_readdir(void **state)
 	ask_free(a);
 }
 
+/* By name and by listing alike; whatever a directory occupies is nobody's business. */
+static void a_sparse_file_is_said_to_be_one(void **state)
+{
+	static const struct { const char *name; off_t at, size; } f[] = {
+		{ "dense", 0, 65536 }, { "hole", -1, 12 << 20 }, { "half", 0, 128 << 10 }, { "empty", -1, 0 }, { "end", 12 << 20, (12 << 20) + 65536 },
+	};
+	static char block[65536];
+	struct ask *a;
+
+	for (size_t i = 0; i < ARRAY_SIZE(f); i++) {
+		int fd = open(at(f[i].name), O_WRONLY | O_CREAT, 0600);
+
+		if (f[i].at >= 0)
+			assert_int_equal(pwrite(fd, block, sizeof(block), f[i].at), sizeof(block));
+		assert_int_equal(ftruncate(fd, f[i].size), 0);
+		close(fd);
+	}
+	mkdir(at("sub"), 0755);
+	grow_old();
+	a = list(&root);
+	assert_int_equal(a->n, ARRAY_SIZE(f) + 1);
+	for (u32 i = 0; i < a->n; i++) {
+		struct obj o = find(&root, a->e[i].name);
+		u8 holes = a->e[i].a.holes;
+
+		assert_int_equal(holes, o.a.holes);
+		if (!strcmp(o.name, "hole"))
+			assert_int_equal(holes, 255);
+		else if (!strcmp(o.name, "half"))
+			assert_in_range(holes, 120, 128);	/* with what the filesystem needs itself */
+		else if (!strcmp(o.name, "end"))
+			assert_in_range(holes, 253, 254);
+		else
+			assert_int_equal(holes, 0);
+	}
+	ask_free(a);
+}
+
 static void lookup_tells_all_of_a_small_directory(void **state)
 {
 	struct ask *a;
@@ -565,7 +603,7 @@ static int run_group(void)
 		T(oids_stay_and_links_share),
 		T(forged_locators_are_refused),
 		T(moved_out_directories_are_gone),
-		T(listing_is_readdir),
+		T(listing_is_readdir), T(a_sparse_file_is_said_to_be_one),
 		T(lookup_tells_all_of_a_small_directory),
 		T(split_directories_spread),
 		T(bytes_are_the_file),

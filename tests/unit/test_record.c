@@ -37,6 +37,7 @@ static struct augur_rec random_rec(void)
 		r.oid[i] = rnd();
 	r.version = rnd();
 	r.size = rnd() >> 1;
+	r.holes = r.size ? rnd() : 0;
 	r.pu = rnd();
 	r.nlink = rnd();
 	r.ctime_sec = rnd();
@@ -48,6 +49,7 @@ static void assert_same(const struct augur_rec *a, const struct augur_rec *b)
 {
 	assert_int_equal(a->flags, b->flags);
 	assert_int_equal(a->chunk_shift, b->chunk_shift);
+	assert_int_equal(a->holes, b->holes);
 	assert_memory_equal(a->oid, b->oid, AUGUR_OID_LEN);
 	assert_true(a->version == b->version && a->size == b->size);
 	assert_true(a->pu == b->pu && a->nlink == b->nlink);
@@ -137,12 +139,58 @@ static void test_ranges(void **state)
 	TRY(chunk_shift, AUGUR_CHUNK_SHIFT_MAX + 1, -ERANGE);
 	TRY(chunk_shift, AUGUR_CHUNK_SHIFT_MIN, 0);
 	TRY(chunk_shift, AUGUR_CHUNK_SHIFT_MAX, 0);
+	in.holes = 0;
+	TRY(size, 0, 0);
+	TRY(holes, 255, 0);
+	in.holes = 1;
+	TRY(size, 0, -ERANGE);
 	TRY(size, cpu_to_le64(1ULL << 63), -ERANGE);
 	TRY(size, cpu_to_le64((1ULL << 63) - 1), 0);
 	TRY(ctime_nsec, cpu_to_le32(1000000000), -ERANGE);
 	TRY(ctime_nsec, cpu_to_le32(999999999), 0);
 	TRY(ctime_sec, cpu_to_le64((u64)-5), 0);
 #undef TRY
+}
+
+static void show(u64 size, u64 has)
+{
+	u64 all = (size + 511) / 512, shown = augur_blocks(size, augur_holes(size, has));
+
+	has = has < all ? has : all;
+	assert_true(shown >= has && shown <= all);
+	assert_true(shown >= !!all);
+	assert_true(shown - has <= all / 256 + !has);
+}
+
+static void test_blocks(void **state)
+{
+	static const u64 sizes[] = { 0, 1, 511, 512, 513, 4096, 65536, 131073, 1 << 30, (u64)INT64_MAX - 512, INT64_MAX };
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		u64 all = (sizes[i] + 511) / 512;
+
+		show(sizes[i], 0);
+		show(sizes[i], 1);
+		show(sizes[i], all / 2);
+		show(sizes[i], all - !!all);
+		show(sizes[i], all);
+		show(sizes[i], all + 8);
+		show(sizes[i], UINT64_MAX);
+		assert_int_equal(augur_holes(sizes[i], all), 0);
+		assert_true(augur_blocks(sizes[i], 0) == all);
+	}
+	for (int i = 0; i < 100000; i++) {
+		u64 size = (rnd() >> 1) >> rnd() % 63;
+
+		show(size, rnd() % (size / 512 + 2));
+	}
+	/* What both sides of the wire must agree on. */
+	assert_int_equal(augur_holes(24576 * 512, 96), 255);
+	assert_int_equal(augur_blocks(24576 * 512, 255), 96);
+	assert_int_equal(augur_holes(1 << 20, 1024), 128);
+	assert_int_equal(augur_blocks(1 << 20, 128), 1024);
+	assert_int_equal(augur_blocks(12288, augur_holes(12288, 8)), 8);
+	assert_int_equal(augur_blocks(1, 255), 1);
 }
 
 static void test_ino(void **state)
@@ -207,6 +255,7 @@ int main(void)
 		cmocka_unit_test(test_damage),
 		cmocka_unit_test(test_length),
 		cmocka_unit_test(test_ranges),
+		cmocka_unit_test(test_blocks),
 		cmocka_unit_test(test_ino),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_crc),

@@ -229,6 +229,7 @@ static void test_entry_golden(void **st)
 	assert_true(e.attr.ctime_sec == 1700000000);
 	assert_int_equal(e.attr.mtime_nsec, 999999999);
 	assert_int_equal(e.attr.ctime_nsec, 5);
+	assert_int_equal(e.attr.holes, 0);
 	assert_int_equal(e.name_len, 6);
 	assert_memory_equal(e.name, "a name", 6);
 	assert_int_equal(e.locator_len, 4);
@@ -245,6 +246,27 @@ static void test_entry_golden(void **st)
 	assert_int_equal(wire_put_entry(&w, WF_ENTRY, &e), 0);
 	assert_int_equal(w.len, len);
 	assert_memory_equal(w.buf, golden, len);
+	wire_out_free(&w);
+}
+
+/* The attributes of a sparse file, by their place in the text of entry.c. */
+static void test_holes(void **st)
+{
+	struct wire_entry e = { .attr = { .mode = S_IFREG | 0644, .size = 1 << 20, .holes = 0xa5 }, .name = "f", .name_len = 1 };
+	struct wire_out w;
+	u8 *attr;
+
+	wire_out_init(&w);
+	assert_int_equal(wire_put_entry(&w, WF_ENTRY, &e), 0);
+	attr = w.buf + 8;	/* the heads of the entry and of the field */
+	assert_memory_equal(attr + 88, "\0\0\0\0\xa5\0\0\0", 8);
+	assert_int_equal(entry_of(w.buf, w.len, &e, true), 0);
+	assert_int_equal(e.attr.holes, 0xa5);
+	for (int i = 88; i < WIRE_ATTR_LEN; i++) {
+		attr[i] ^= 1;
+		assert_int_equal(entry_of(w.buf, w.len, &e, true), i == 92 ? 0 : -EBADMSG);
+		attr[i] ^= 1;
+	}
 	wire_out_free(&w);
 }
 
@@ -317,6 +339,9 @@ static void test_entry_refused(void **st)
 	TRY(-EBADMSG, e.attr.mode |= 0x10000);
 	TRY(-EBADMSG, e.attr.size = 1ULL << 63);
 	TRY(0, e.attr.size = INT64_MAX);
+	TRY(0, e.attr.size = 1, e.attr.holes = 255);
+	TRY(-EBADMSG, e.attr.holes = 1);	/* of nothing */
+	TRY(-EBADMSG, e.attr.mode = S_IFDIR | 0755, e.attr.size = 4096, e.attr.holes = 1);
 	TRY(-EBADMSG, e.attr.mtime_nsec = 1000000000);
 	TRY(-EBADMSG, e.attr.ctime_nsec = 0xffffffff);
 	TRY(-EBADMSG, e.attr.mode = S_IFLNK | 0777);		/* without a target */
@@ -359,6 +384,7 @@ int main(void)
 		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_nest),
 		cmocka_unit_test(test_entry_golden),
+		cmocka_unit_test(test_holes),
 		cmocka_unit_test(test_entry_mutations),
 		cmocka_unit_test(test_entry_refused),
 		cmocka_unit_test(test_entry_fields),

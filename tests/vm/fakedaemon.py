@@ -304,8 +304,8 @@ def oid_of(name):
     return (name.encode() + b"\1" * 16)[:16]
 
 
-def record(oid, size=0, flags=STUB, shift=16, version=1, pu=0, nlink=1, ctime=1700000000):
-    body = struct.pack("<IBBBB", 0x31475541, 1, flags, shift, 0) + oid
+def record(oid, size=0, flags=STUB, shift=16, version=1, pu=0, nlink=1, ctime=1700000000, holes=0):
+    body = struct.pack("<IBBBB", 0x31475541, 1, flags, shift, holes) + oid
     body += struct.pack("<QQIIqI", version, size, pu, nlink, ctime, 0)
     return body + struct.pack("<I", crc32c(body))
 

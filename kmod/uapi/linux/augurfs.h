@@ -379,6 +379,9 @@ enum augur_mount_state {
  * The owner's mtime has no room in it.  For files and directories it is the *atime* of the
  * lower inode, written before the record: filling a file and making names in a directory
  * move the lower mtime, and nothing moves the atime.  For everything else it is the mtime.
+ *
+ * The owner's number of blocks has none either: holes is the share of (size + 511) / 512 by
+ * which it falls short, rounded down, 255 at most; 0 if it does not, or the size is 0.
  */
 #define AUGUR_XATTR_NAME	"trusted.augur"
 #define AUGUR_XATTR_PREFIX	"trusted.augur"	/* every name that starts so is hidden */
@@ -397,7 +400,7 @@ struct augur_record {
 	__u8	format;
 	__u8	flags;		/* AUGUR_REC_* ; STUB and COMPLETE exclude each other */
 	__u8	chunk_shift;	/* log2 of the presence chunk, files only */
-	__u8	reserved;	/* 0 */
+	__u8	holes;		/* what of the size has no blocks at the owner, in 256ths; files only */
 	__u8	oid[AUGUR_OID_LEN];
 	__le64	version;
 	__le64	size;		/* st_size at the owner */
