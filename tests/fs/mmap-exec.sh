@@ -49,15 +49,21 @@ def faults(f):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     f()
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+def touch(start, pages):
+    m = (ctypes.c_ubyte * (pages * page)).from_address(start)
+    return faults(lambda: [m[i * page] for i in range(pages)])
+plain = touch(place(None, 1536 * page, mmap.MAP_SHARED, os.open(sys.argv[2], os.O_RDONLY), 0), 1536)
+ahead = plain < 1536 // 8    # User-mode Linux enters what was mapped ahead only when it is touched, of any file
+if not ahead:
+    print(f"not judged: how many pages a fault maps; this kernel has {plain} faults for 1536 pages of ext4")
 room = 16 << 20
 anon = place(None, room, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
 base = (anon + table - 1) // table * table
 for at, first, pages in [(0, 0, 1536), (3, 0, 1530), (500, 7, 40), (490, 1, 23), (511, 0, 65), (1, 100, 511), (37, 1501, 35)]:
     start = base + table + at * page
     place(start, pages * page, mmap.MAP_SHARED | FIXED, fd, first * page)
-    m = (ctypes.c_ubyte * (pages * page)).from_address(start)
-    n = faults(lambda: [m[i * page] for i in range(pages)])
-    assert pages < 1000 or 0 < n < pages // 32, f"{n} faults for {pages} pages"
+    n = touch(start, pages)
+    assert not ahead or pages < 1000 or 0 < n < pages // 32, f"{n} faults for {pages} pages"
     assert ctypes.string_at(start, pages * page) == want[first * page:(first + pages) * page], f"bytes of {at} {first} {pages}"
     around = ctypes.string_at(anon, room)
     a, b = start - anon, start - anon + pages * page
