@@ -21,7 +21,7 @@ N = 100
 for i in range(N):
     vol.stub(f"f{i}", 3 << 20, flags=REC_COMPLETE)
 vol.stub("absent", 100000)
-vol.mount("log=full,log_ring_kb=16,timeout_ms=20000")      # 256 records a CPU
+vol.mount("log=full,log_ring_kb=16," + NO_DEADLINE)      # 256 records a CPU
 mid = vol.id()
 d = Daemon(); d.register(mid); d.lease()
 
@@ -38,7 +38,7 @@ def collect(e):
     out = []
     while True:
         have_all = sum(seq.values()) == counts()[1]
-        m = e.message(0.3 if have_all else 30)
+        m = e.message(0.3 if have_all else PATIENCE)
         if m is None:
             assert have_all, "accepted records that do not come"
             return out
@@ -69,7 +69,7 @@ def delivered():
     assert r["SESSION"] == 0
     other = Daemon()
     try:
-        other.register(mid, events=True, tries=1)
+        other.register(mid, events=True, timeout=0)
         raise AssertionError("two event sockets")
     except Refused:
         other.close()

@@ -20,7 +20,7 @@ vol.mkroot()
 DATA = b"".join(struct.pack("<Q", i) for i in range(SIZE // 8 + 1))[:SIZE]
 for i in range(12):
     vol.stub(f"f{i}", SIZE, flags=REC_PINNED | STUB if i == 9 else STUB)
-vol.mount("timeout_ms=20000")
+vol.mount(NO_DEADLINE)
 mid = vol.id()
 d = Daemon(); d.register(mid); d.lease()
 libc.mmap.restype = ctypes.c_void_p

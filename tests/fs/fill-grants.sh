@@ -19,7 +19,7 @@ vol = Volume("/cache/fill", "/mnt/fill")
 vol.mkroot()
 for i in range(40):
     vol.stub(f"f{i}", SIZE)
-vol.mount("timeout_ms=20000")
+vol.mount(NO_DEADLINE)
 mid = vol.id()
 d = Daemon(); d.register(mid); d.lease()
 

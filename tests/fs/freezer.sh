@@ -20,7 +20,7 @@ vol = Volume("/cache/freezer", "/mnt/freezer")
 vol.mkroot()
 for i in range(8):
     vol.stub(f"f{i}", 4 * C)
-vol.mount("timeout_ms=60000")
+vol.mount(NO_DEADLINE)
 d = Daemon(); d.register(vol.id()); d.lease()
 group = "/run/freezer/augur"
 os.makedirs(group, exist_ok=True)

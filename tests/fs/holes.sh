@@ -26,7 +26,7 @@ for name, holes in HOLES.items():
     os.setxattr(vol.lower(name), "trusted.augur", record(oid_of(name), size=SIZE, holes=holes))
 vol.stub("one", 1, holes=255)
 vol.stub("none", 0, flags=REC_COMPLETE)
-vol.mount("timeout_ms=20000")
+vol.mount(NO_DEADLINE)
 d = Daemon(); d.register(vol.id()); d.lease()
 point = lambda times: open("/sys/kernel/debug/augurfs/inject/show_holes", "w").write(str(times))
 

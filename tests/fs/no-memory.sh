@@ -19,7 +19,7 @@ vol = Volume("/cache/memory", "/mnt/memory")
 vol.mkroot(complete=False)
 for name in ("far", "bus", "read"):
     vol.stub(name, BIG)
-vol.mount("timeout_ms=60000")
+vol.mount(NO_DEADLINE)
 d = Daemon(); d.register(vol.id()); d.lease()
 
 def short(times):

@@ -12,9 +12,9 @@ modprobe augurfs
 expect_dmesg 'was not answered'
 export PYTHONPATH=$T/vm:$T/lib DEATHS=20
 while read -r _ name point; do
-	rc=0; timeout 200 python3 "$T/lib/pitfalls.py" "$name" || rc=$?
+	rc=0; timeout $((200 * AUGUR_SLOW)) python3 "$T/lib/pitfalls.py" "$name" || rc=$?
 	is $rc 0 "$name"
 	[ "$point" != - ] || continue
-	rc=0; timeout 200 python3 "$T/lib/pitfalls.py" "$name" "$point" || rc=$?
+	rc=0; timeout $((200 * AUGUR_SLOW)) python3 "$T/lib/pitfalls.py" "$name" "$point" || rc=$?
 	is $rc 1 "$name without its cure, $point (3: the fault did not hit)"
 done < <(python3 "$T/lib/pitfalls.py" --list)

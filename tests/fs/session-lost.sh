@@ -11,16 +11,15 @@ scratch cache
 modprobe augurfs
 expect_dmesg 'was not answered'
 PYTHONPATH=$T/vm python3 - << 'PY'
-import errno as E, os, signal, time
+import errno as E, os, select, signal, time
 from fakedaemon import *
 
 vol = Volume("/cache/lost", "/mnt/lost")
 vol.mkroot(complete=False)
 SIZE = 200000
-SOON = 15    # half of timeout_ms: the wait ended for another reason; how fast, tests/accept measures
 for i in range(400):
     vol.stub(f"f{i}", SIZE)
-vol.mount("timeout_ms=30000")
+vol.mount(NO_DEADLINE)    # a wait that ends has another reason; how fast, tests/accept measures
 mid = vol.id()
 idle = lambda: vol.stat("requests_live") == 0
 
@@ -71,7 +70,6 @@ def handed_on():
 
 def many_processes_die():
     "200 daemons killed with SIGKILL while 16 readers wait: no error, no leak"
-    vol.sysfs("timeout_ms", 600000)  # 200 daemons take long on a slow host
     readers = [Reader(vol.path(f"f{i}")) for i in range(10, 26)]
     until(lambda: len(vol.requests()) == 16, "16 requests")
     for _ in range(200):
@@ -85,7 +83,6 @@ def many_processes_die():
             finally:
                 os.kill(os.getpid(), signal.SIGKILL)
         os.waitpid(pid, 0)
-    vol.sysfs("timeout_ms", 30000)
     assert len(vol.requests()) == 16
     d = fresh()
     for _ in range(16):
@@ -102,7 +99,7 @@ def coalesced():
     readers = [Reader(vol.path("f30"), 0, 1000) for _ in range(50)]
     q = d.request("FETCH")
     until(lambda: int(vol.requests()[0][5]) == 50, "50 waiters")
-    assert readers[0].kill() < SOON
+    readers[0].kill()
     until(lambda: int(vol.requests()[0][5]) == 49, "49 waiters")
     serve(d, q)
     for r in readers[1:]:
@@ -115,9 +112,7 @@ def killed_waiter():
     d = fresh()
     r = Reader(vol.path("f31"), 0, 100)
     q = d.request("FETCH")
-    took = r.kill()
-    print(f"  killed in {took * 1000:.0f} ms")
-    assert took < SOON
+    r.kill()
     c = d.message()
     assert c.cmd == "CANCEL" and c["REQ_ID"] == q["REQ_ID"], c
     serve(d, q)
@@ -128,7 +123,7 @@ def killed_waiter():
     r = Reader(vol.path("nowhere"))
     q = d.request("LOOKUP")
     assert q["NAME"] == b"nowhere"
-    assert r.kill() < SOON
+    r.kill()
     refused(E.ENOENT, d.reply, q, -2)
     assert idle()
     d.close()
@@ -165,9 +160,8 @@ def killed_without_daemon():
     until(lambda: vol.sysfs("state") == "orphan", "orphan")
     readers = [Reader(vol.path(f"f{i}")) for i in range(40, 60)]
     until(lambda: len(vol.requests()) == 20, "20 requests")
-    took = max(r.kill() for r in readers)
-    print(f"  slowest of 20: {took * 1000:.0f} ms")
-    assert took < SOON
+    for r in readers:
+        r.kill()
     until(idle, "no request left")
     d = fresh()
     assert d.message(0.5) is None
@@ -215,20 +209,21 @@ def doorbell_lost():
 
 def deadline():
     "an answer that does not come is EIO after timeout_ms, whatever else happens meanwhile"
-    vol.sysfs("timeout_ms", 1500)
+    vol.sysfs("timeout_ms", 4000)
     d = fresh()
     start = time.monotonic()
     r = Reader(vol.path("f140"))
-    q = d.request("FETCH")
-    d.close(); d = fresh(); d.request("FETCH")      # a new daemon is no new deadline
+    q, daemons = d.request("FETCH"), 1
+    while not select.select([r.out], [], [], 0.5)[0]:    # a new daemon is no new deadline
+        assert time.monotonic() < start + PATIENCE, f"it still waits after {daemons} daemons"
+        d.close(); d = fresh(); daemons += 1
     assert r.result() == -E.EIO
-    took = time.monotonic() - start
-    assert 1.2 < took < SOON, took
-    assert vol.stat("upcalls_timeout") >= 1
+    assert time.monotonic() > start + 3.5
+    assert vol.stat("upcalls_timeout") == 1
     serve(d, q)                                     # late, and kept
     assert Reader(vol.path("f140"), 0, 5).result() == b"xxxxx"
     d.close()
-    vol.sysfs("timeout_ms", 30000)
+    vol.sysfs("timeout_ms", 3600000)
 
 def on_loss_eio():
     "with on_loss=eio nobody waits for a daemon that is not there"
@@ -237,8 +232,8 @@ def on_loss_eio():
     r = Reader(vol.path("f141"))
     d.request("FETCH")
     d.close()
-    assert r.result(SOON) == -E.EIO
-    assert Reader(vol.path("f142")).result(SOON) == -E.EIO
+    assert r.result() == -E.EIO
+    assert Reader(vol.path("f142")).result() == -E.EIO
     vol.sysfs("on_loss", "wait")
     assert idle()
 
@@ -262,11 +257,11 @@ def abort():
     refused(E.EINVAL, vol.sysfs, "abort", "0")
     vol.sysfs("abort", 1)
     for r in readers:
-        assert r.result(SOON) == -E.ENOTCONN
-    assert Reader(vol.path("f180")).result(SOON) == -E.ENOTCONN
+        assert r.result() == -E.ENOTCONN
+    assert Reader(vol.path("f180")).result() == -E.ENOTCONN
     assert vol.sysfs("state") == "aborted" and idle()
     refused(E.ESTALE, d.do, "EPOCH", [("EPOCH", 1)])
-    refused(E.ENOTCONN, d.register, mid, tries=1)
+    refused(E.ENOTCONN, d.register, mid, timeout=0)
     d.close()
     assert vol.sysfs("state") == "aborted"
 

@@ -114,7 +114,7 @@ def loop(end):
 
 {"names": names, "bytes": bytes_of, "equal": equal, "loop": loop, "seen": seen}[sys.argv[1]](*sys.argv[6:])
 PY
-steady() { local what=$1; shift; timeout 120 python3 "$RUN/steady.py" "$what" "$ORIGIN" "$MNT" /cache/a/root "$(daemon_pid agent)" "$@"; }
+steady() { local what=$1; shift; timeout $((120 * AUGUR_SLOW)) python3 "$RUN/steady.py" "$what" "$ORIGIN" "$MNT" /cache/a/root "$(daemon_pid agent)" "$@"; }
 
 say "== names of a directory nobody has open, stopped in the middle; then the daemon is killed there"
 steady names wide/many

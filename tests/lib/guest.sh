@@ -9,7 +9,7 @@
 # saying            say TEXT · pp CMD... (prints the command, runs it) · fail TEXT · skip TEXT · note TEXT (kept in results)
 # needing           requires module daemon tools|COMMAND...      skips if one is not there
 # undoing           cleanup CMD...          run at the end, newest first, after mounts and daemons are gone
-# waiting           wait_until SECONDS CMD...                    polls; fails when time is up
+# waiting           wait_until SECONDS CMD...                    polls; fails when time is up (AUGUR_SLOW times that: tests/vm/boot)
 # comparing         is GOT WANT [WHAT] · at_least GOT MIN [WHAT] · at_most GOT MAX [WHAT] · must_fail [-m REGEX] CMD...
 #                   figure NAME VALUE OP BAR · holds NAME CMD... (acceptance: a row, ok or short)
 #                   same_tree A B [treehash options] · trees_equal A B (only the status) · tree_hash DIR [options] (tests/lib/treehash.py)
@@ -76,7 +76,7 @@ _report() {
 
 # ---------------------------------------------------------------- waiting, comparing
 wait_until() {
-	local secs=$1 end; shift
+	local secs=$(($1 * AUGUR_SLOW)) end; shift
 	end=$(($(cut -d. -f1 /proc/uptime) + secs))
 	until "$@" > /dev/null 2>&1; do
 		[ "$(cut -d. -f1 /proc/uptime)" -le "$end" ] || fail "not within $secs s: $*"
@@ -215,7 +215,7 @@ daemon_start() {
 	"$@" --ready-fd 9 9<> "$RUN/$name.ready" {_ready}>&- >> "$RUN/$name.log" 2>&1 < /dev/null & pid=$!
 	echo "$pid" > "$RUN/$name.pid"
 	local i
-	for ((i = 0; i < 600; i++)); do
+	for ((i = 0; i < 600 * AUGUR_SLOW; i++)); do
 		# A read that runs out of time may have read: what counts is the word.
 		read -r -n 1 -t 0.1 word <&"$_ready" || :
 		[ -z "$word" ] || break
@@ -230,7 +230,7 @@ daemon_stop() {
 	kill "-${2:-TERM}" "$pid" 2> /dev/null || return 0
 	kill -CONT "$pid" 2> /dev/null || :
 	local i
-	for ((i = 0; i < 200; i++)); do
+	for ((i = 0; i < 200 * AUGUR_SLOW; i++)); do
 		kill -0 "$pid" 2> /dev/null || { wait "$pid" 2> /dev/null || :; return 0; }
 		read -r -t 0.05 <> <(:) || :
 	done

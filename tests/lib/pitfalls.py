@@ -129,7 +129,7 @@ class Part:
 class Place:
     """A mounted cache of absent files a, b, ..., and its server."""
 
-    def __init__(self, delay=0.2, options="timeout_ms=4000", complete=True, serve=True, **stub):
+    def __init__(self, delay=0.2, options=f"timeout_ms={4000 * SLOW}", complete=True, serve=True, **stub):
         n = 0
         while os.path.exists(f"/cache/pit{n}"):
             n += 1
@@ -349,7 +349,7 @@ def chaos(p):
         d.lease()
         seen = []
         for _ in range(own.randrange(1, 12)):
-            q = d.request("FETCH", 5)
+            q = d.request("FETCH", 5 * SLOW)
             seen.append(q)
             q = own.choice(seen)
             what = own.randrange(6)
@@ -502,12 +502,12 @@ def around(p):
 
 CASES = {
     "own_buffer": (1, own_buffer, "no_prefault", dict()),
-    "frozen": (1, frozen, None, dict(delay=1, options="timeout_ms=30000")),
+    "frozen": (1, frozen, None, dict(delay=1, options=NO_DEADLINE)),
     "lower_write": (1, lower_write, None, dict(delay=1)),
     "holes": (2, holes, "show_holes", dict(delay=0)),
     "early": (3, early, "mark_early", dict(delay=1)),
-    "answers": (4, answers, "any_session", dict(serve=False, options="timeout_ms=20000")),
-    "chaos": (4, chaos, None, dict(serve=False, options="timeout_ms=60000")),
+    "answers": (4, answers, "any_session", dict(serve=False, options=NO_DEADLINE)),
+    "chaos": (4, chaos, None, dict(serve=False, options=NO_DEADLINE)),
     "storm": (5, storm, "handler_lock", dict(serve=False, complete=False)),
     "mappings": (6, mappings, "no_wrap", dict(delay=0.02)),
     "dumped": (6, dumped, None, dict(delay=0.5)),

@@ -185,7 +185,7 @@ class Curt(Daemon):
 
 
 def mount(vol):
-    options = f"cache={vol.cache},timeout_ms=20000".encode()
+    options = f"cache={vol.cache},{NO_DEADLINE}".encode()
     checked(libc.mount(b"10.9.0.1:/vol", vol.mnt.encode(), b"augurfs", 0, options))
     return 0
 
@@ -370,7 +370,7 @@ def files():
               f"/sys/kernel/debug/augurfs/{i}/requests", f"/sys/kernel/debug/augurfs/{i}/inodes"):
         sweep(f, lambda n: len(read(f, 4096)), lambda n, got: got > 0)
     sweep("writing timeout_ms", lambda n: put(f"/sys/fs/augurfs/{i}/timeout_ms", 20000))
-    sweep("remount", lambda n: checked(libc.mount(None, vol.mnt.encode(), None, 33, b"timeout_ms=21000")))
+    sweep("remount", lambda n: checked(libc.mount(None, vol.mnt.encode(), None, 33, NO_DEADLINE.encode())))
 
 
 LOST = (E.ENOMEM, E.ENOBUFS)  # the second: there was no memory for the acknowledgement
@@ -494,7 +494,7 @@ def commands():
         return [("ITEM", list(kw.items()))]
 
     sweep("HELLO", lambda n: len(link.d.hello()), may=LOST, recover=link.unregister, before=link.unregister)
-    sweep("REGISTER", lambda n: len(link.d.register(mid, tries=1)), may=LOST, recover=link.unregister,
+    sweep("REGISTER", lambda n: len(link.d.register(mid, timeout=0)), may=LOST, recover=link.unregister,
           before=link.unregister)
     command("PU_TABLE", lambda n: [("PU_BASE", 0), ("PU_GROUPS", b"\1\0" * 64), ("SEQ", n)])
     command("LEASE", lambda n: item(GROUP=1, SEQ=n, DEADLINE_NS=1))

@@ -11,7 +11,7 @@ point = f"/sys/kernel/debug/augurfs/inject/{sys.argv[1]}"
 vol = Volume("/cache/one", "/mnt/one")
 vol.mkroot()
 vol.stub("f", 1000)
-vol.mount("timeout_ms=60000")
+vol.mount(NO_DEADLINE)
 d = Daemon()
 d.register(vol.id())
 d.lease()
