@@ -62,7 +62,7 @@ check-vm: all ## the guest tests on both kernels
 	@tests/run -k all --vm
 
 check-uml: daemon tools module-uml ## the guest tests in User-mode Linux with KASAN and lockdep, and failing allocations
-	@tests/run -k uml --vm
+	@tests/run -k uml --vm --guests $$(nproc)
 
 check-long: ## what takes hours: check, check-uml, 10,000 seeds of the simulator, and the acceptance programs
 	@$(MAKE) --no-print-directory check
