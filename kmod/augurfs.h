@@ -315,6 +315,12 @@ bool augur_state_may(const struct augur_inode *ai, unsigned int set, unsigned in
  */
 int augur_need_range(struct inode *inode, struct augur_file *af, loff_t pos, u64 len,
 		     u64 want, unsigned int flags, bool nowait);
+struct augur_again { unsigned long until; unsigned int looks; };	/* zero it */
+/*
+ * What was present was taken again before it was read, one more time: true: often enough, and for
+ * longer than timeout_ms; end with -ENOSPC.
+ */
+bool augur_taken_again(struct inode *inode, struct augur_again *again);
 /* Is all of it present now?  Any context that may take ai->lock. */
 bool augur_present(struct inode *inode, loff_t pos, u64 len);
 /* Fields of presence.c in a fresh augur_inode: alloc_inode calls it. */

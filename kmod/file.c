@@ -27,7 +27,6 @@
 #include "augurfs.h"
 
 #define READ_STEP	(1UL << 20)	/* of an incomplete file: one deadline each */
-#define READ_TRIES	64	/* for bytes that are taken again before they were read */
 #define WANT_MIN	(128ULL << 10)
 #define WANT_MAX	(8ULL << 20)
 #define SMALL		(128ULL << 10)	/* the daemon brings such a file whole, too */
@@ -308,7 +307,7 @@ static ssize_t read_step(struct kiocb *iocb, struct iov_iter *to, size_t len, si
 	struct file *file = iocb->ki_filp;
 	struct augur_file *af = file->private_data;
 	struct inode *inode = file_inode(file);
-	int tries = 0;
+	struct augur_again again = {};
 	ssize_t ret;
 	bool begun;
 
@@ -321,7 +320,7 @@ static ssize_t read_step(struct kiocb *iocb, struct iov_iter *to, size_t len, si
 			return ret;
 		/* What was streamed may be gone again; so much may never be here at once. */
 		begun = augur_read_begin(inode, iocb->ki_pos, ret);
-		if (!begun && (len > READ_STEP || ++tries == READ_TRIES))
+		if (!begun && (len > READ_STEP || augur_taken_again(inode, &again)))
 			return -ENOSPC;
 	} while (!begun);
 	iov_iter_truncate(to, ret);
@@ -401,7 +400,7 @@ static ssize_t augur_splice_read(struct file *file, loff_t *ppos, struct pipe_in
 	struct file *lower = augur_file_lower(file);
 	unsigned int evf = AUGUR_EVF_HIT;
 	loff_t pos = *ppos;
-	int tries = 0;
+	struct augur_again again = {};
 	ssize_t ret;
 
 	if (IS_ERR(lower))
@@ -409,13 +408,15 @@ static ssize_t augur_splice_read(struct file *file, loff_t *ppos, struct pipe_in
 	if (!augur_is_complete(inode)) {
 		len = min_t(size_t, len, (size_t)READ_ONCE(pipe->max_usage) << PAGE_SHIFT);
 		len = min_t(size_t, len, READ_STEP);
-		do {
+		for (;;) {
 			ret = make_present(inode, af, pos, len, len, flags & SPLICE_F_NONBLOCK);
-			if (!ret && tries++ == READ_TRIES)
-				ret = -ENOSPC;
 			if (ret)
 				return ret;
-		} while (!augur_read_begin(inode, pos, len));
+			if (augur_read_begin(inode, pos, len))
+				break;
+			if (augur_taken_again(inode, &again))
+				return -ENOSPC;
+		}
 		evf = 0;
 	}
 	ret = augur_lower_splice_read(lower, file, ppos, pipe, len, flags);

@@ -196,7 +196,19 @@ bool augur_present(struct inode *inode, loff_t pos, u64 len)
 	return !absent;
 }
 
-#define LOOKS_MORE	64	/* for bytes that are taken again before they were seen */
+#define LOOKS_MIN	64	/* at bytes that are taken again before they were seen */
+
+/*
+ * What a full disk streams may be gone before its reader has looked: to be called each time.  True:
+ * it has gone on for longer than an answer may take, and is to end.
+ */
+bool augur_taken_again(struct inode *inode, struct augur_again *again)
+{
+	if (!again->looks++)
+		again->until = jiffies +
+			msecs_to_jiffies(augur_opt(AUGUR_SB(inode->i_sb), timeout_ms));
+	return again->looks >= LOOKS_MIN && time_after(jiffies, again->until);
+}
 
 /* -------- asking -------- */
 
@@ -361,7 +373,8 @@ int augur_need_range(struct inode *inode, struct augur_file *af, loff_t pos, u64
 {
 	struct augur_req *spare = NULL;
 	struct need need = { .inode = inode, .af = af, .size = i_size_read(inode) };
-	u64 looks = LOOKS_MORE;
+	struct augur_again again = {};
+	u64 looks;
 	ktime_t start;
 	int ret;
 
@@ -377,10 +390,12 @@ int augur_need_range(struct inode *inode, struct augur_file *af, loff_t pos, u64
 	need.flags = flags & (AUGUR_RQ_PREFETCH | AUGUR_RQ_WRITE | AUGUR_RQ_FAULT | AUGUR_RQ_SEQ);
 	start = ktime_get();
 	/* Each look but a few has found more of it here than the one before, or somebody takes it again. */
-	looks += 2 * augur_chunks(need.len, AUGUR_I(inode)->chunk_shift);
+	looks = 2 * augur_chunks(need.len, AUGUR_I(inode)->chunk_shift);
 	do {
 		ret = need_once(&need, &spare, nowait);
-		if (!ret && !looks--)
+		if (ret || looks)
+			looks -= !!looks;
+		else if (augur_taken_again(inode, &again))
 			ret = -ENOSPC;
 	} while (!ret);
 	if (spare)
