@@ -28,8 +28,9 @@ FIELDS = "st_mode st_uid st_gid st_size st_nlink st_mtime_ns st_ctime_ns".split(
 first = {}
 
 def drop(what=2):
-    with open("/proc/sys/vm/drop_caches", "w") as f:
-        f.write(str(what))
+    for i in range(4):                             # what was just used is only passed over by the first
+        with open("/proc/sys/vm/drop_caches", "w") as f:
+            f.write(str(what))
 
 def different(rels):
     bad = []
@@ -68,9 +69,9 @@ def seen(rel):
     drop()
     bad = [b[1] for b in different([rel])]
     inject(0)
+    must("st_mtime_ns" in bad, f"{rel}: with the fault injected nothing is seen")
     first.clear()
     drop()
-    must("st_mtime_ns" in bad, f"{rel}: with the fault injected nothing is seen")
     must(not (bad := different([rel])), f"{rel}: {bad[:4]}")
 
 def caught(rel, begun, done, pinned):
