@@ -424,7 +424,7 @@ static void forget_inode(struct vol *v, const struct gone *g)
 {
 	struct cobj *o = cobj_peek(v->c, g->oid);
 
-	if (o && fh_equal(&o->fh, &g->fh) && o->nlink < 2)
+	if (o && fh_equal(&o->fh, &g->fh) && (o->nlink < 2 || cobj_is_dir(o)))
 		cobj_forget(v->c, g->oid);
 }
 
