@@ -21,6 +21,7 @@
  *   pin.c	pins, evictions by hand		evict.c	dropping bytes
  *   space.c	watermarks, full disks		events.c	what changes
  *   giveback.c	bytes of refused fills		look.c	attributes of changed directories
+ *   repin.c	what is made at a pinned path
  */
 #ifndef AUGUR_AGENT_AGENT_H
 #define AUGUR_AGENT_AGENT_H
@@ -297,6 +298,7 @@ struct dir_job {
 	bool		looked;
 	dir_done_fn	*fn;		/* of dir_shows() */
 	void		*arg;
+	void		(*repinned)(struct dir_job *dj);
 };
 struct dir_job *dir_job_new(struct dwork *d);
 /* Puts entries of a frame in; 0 or -EBADMSG. */
@@ -492,6 +494,9 @@ void evict_verb(void *ctx, struct ctl_req *r, json_t *args);
 void pins_verb(void *ctx, struct ctl_req *r, json_t *args);
 
 /* ---- tree.c ---- */
+/* repin.c: next() when it is known which of the job's entries are at a pinned path. */
+void repin_job(struct dir_job *dj, void (*next)(struct dir_job *dj));
+void repin_tree(struct vol *v, const struct fh *fh);
 /* An object of several names has got one in a pinned directory. */
 void tree_linked(struct vol *v, const u8 *oid, const struct fh *fh);
 

@@ -118,7 +118,7 @@ static void job_run(struct dir_job *dj)
 		/* A pin is of the object: it was renamed. */
 		s->pinned |= !!pin_path(d->v->c, s->attr.oid);
 	}
-	job_stubs(dj);
+	repin_job(dj, job_stubs);
 }
 
 static bool has_twins(const struct wire_attr *a)
@@ -225,6 +225,8 @@ static void take_pin(struct vol *v, const struct stub_ent *s)
 	/* What took the place of an object that was pinned by name is pinned by that name. */
 	if (memcmp(s->old_oid, s->attr.oid, AUGUR_OID_LEN) && pin_path(v->c, s->old_oid))
 		pin_replace(v->c, s->old_oid, s->attr.oid);
+	if (s->placed && (s->outcome == STUB_SAME || s->outcome == STUB_ATTR))
+		repin_tree(v, &s->fh);
 	/* In memory it may be without; else it gets it from its record. */
 	if (s->pinned_now && v->m)
 		upcall_pin(v->m, s->attr.oid, NULL, true);

@@ -3,7 +3,8 @@
  * pin.c - what "augur pin", "augur unpin" and "augur evict" ask for, and the list of pins.
  *
  * The walk itself is tree.c's.  The table pin (cache/pins.c) keeps what was named, for the list and
- * because a pin is of the object: it holds whatever becomes of its name.  Loop thread only.
+ * because a pin is of the object: it holds whatever becomes of its name.  And of the path: it holds
+ * for what is made there (repin.c), until that path is unpinned.  Loop thread only.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -226,9 +227,32 @@ static void drop(struct tree *w, const u8 *oid)
 	pin_drop(w->c, oid, tree_row_written, w);
 }
 
+/* It keeps its pin, but not for this path: that is for what is there now, and is let go. */
+static void rename_pin(struct tree *w, const struct index_pin *pin)
+{
+	CLEANUP_FREE char *point = pin->place ? verbs_point(w->v, pin->path) : NULL;
+	CLEANUP_FREE char *path = point ? xasprintf("%s/%s", point, pin->place) : NULL;
+
+	if (!path || !pin_path(w->c, pin->oid))
+		return;
+	w->rows++;
+	pin_put(w->c, pin->oid, path, tree_row_written, w);
+}
+
+static bool is_named(const struct tree *w, const u8 *oid)
+{
+	struct list *p, *t;
+
+	list_for_each_safe(p, t, &w->dirs)
+		if (!memcmp(container_of(p, struct tree_dir, link)->e.oid, oid, AUGUR_OID_LEN))
+			return true;
+	return false;
+}
+
 /*
  * Of what is in the list: what was named by a path that is not there any more is where the index
- * says; what was named by one of these paths and is nowhere goes with the one that is there now.
+ * says; what was named by one of these paths and is nowhere goes with the one that is there now, and
+ * what is elsewhere by now stays, by the name that it has there.
  */
 static void named_take(struct tree *w, const struct index_pin *pin)
 {
@@ -240,8 +264,11 @@ static void named_take(struct tree *w, const struct index_pin *pin)
 		if (!memcmp(d->e.oid, pin->oid, AUGUR_OID_LEN)) {
 			if (!d->e.fh.len)
 				d->e.fh = pin->fh;
-		} else if (!pin->fh.len && !strcmp(d->path, pin->path)) {
-			drop(w, pin->oid);
+		} else if (!strcmp(d->path, pin->path) && !is_named(w, pin->oid)) {
+			if (pin->fh.len)
+				rename_pin(w, pin);
+			else
+				drop(w, pin->oid);
 		}
 	}
 }

@@ -108,7 +108,8 @@ struct cache {
 	/* use.c */
 	struct map	uses;		/* not written yet */
 	struct io_op	use_op;
-	struct map	pins;		/* pins.c: as the table says */
+	struct map	pins, pin_names;	/* pins.c: as the table says */
+	u64		pin_no;
 	bool		closing;
 	unsigned int	busy;		/* worker jobs under way that use this structure */
 	void		(*settled)(void *ctx, const u8 *oid, bool complete, u64 present);
@@ -210,6 +211,7 @@ struct stub_ent {
 	struct fh	link_fh;		/* in: an inode of this object and version exists */
 	bool		pinned;			/* its record says so: the directory's does, that of what it replaces, or (in) it was named */
 	bool		trust, differs;		/* in: the index knows: it is this version; it is another */
+	bool		placed;			/* in: pinned, as it is where something was named */
 	bool		pinned_now;		/* out: by this name; the inode was there, and was not */
 	/* out */
 	int		res;
@@ -331,6 +333,11 @@ void use_exit(struct cache *c);
 const char *pin_path(const struct cache *c, const u8 *oid);
 /* Those that were named so, at most @max; the oids are the pins' own. */
 size_t pin_named(const struct cache *c, const char *path, const u8 **oids, size_t max);
+/* Was something named by a path that ends in this name?  Now and then a wrong yes. */
+bool pin_expects(const struct cache *c, const char *name, size_t len);
+/* Each path that something was named by and that ends in "/@rel": from *it = 0 until NULL.  And who was named so last. */
+const char *pin_ending(const struct cache *c, const char *rel, size_t *it);
+const u8 *pin_newest(const struct cache *c, const char *path);
 /* Known at once; done() (or NULL): it is on disk, or res says why not. */
 void pin_put(struct cache *c, const u8 *oid, const char *path, void (*done)(void *arg, int res), void *arg);
 void pin_drop(struct cache *c, const u8 *oid, void (*done)(void *arg, int res), void *arg);
@@ -342,6 +349,9 @@ struct index_pin {
 	char		*path;		/* as it was named */
 	char		*place;		/* where it is by now, from the root, or NULL */
 };
+/* Where the index has an object, from the root, or NULL. */
+typedef void index_place_fn(void *arg, const char *place);
+void index_place(struct cache *c, const u8 *oid, index_place_fn *fn, void *arg);
 /* p is the callee's to free; err: the table cannot be read. */
 typedef void index_pins_fn(void *arg, struct index_pin *p, size_t n, int err);
 void index_pins_free(struct index_pin *p, size_t n);

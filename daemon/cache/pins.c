@@ -3,8 +3,9 @@
  * pins.c - what was pinned by name: a table, and the same in memory.
  *
  * The pin itself is in the records, where the kernel looks for it.  A pin is of an object: what is
- * made for a pinned one has it, whatever its name is by then (names.c).  Functions named db_* run
- * on the database's thread, the others on the loop.
+ * made for a pinned one has it, whatever its name is by then (names.c).  And it is of a path: what
+ * is made there has it, as long as one in the table was named so (repin.c).  Functions named db_*
+ * run on the database's thread, the others on the loop.
  */
 #include <string.h>
 
@@ -14,14 +15,47 @@
 #define DEPTH_MAX 512
 #define PLACE_MAX 4096
 
-struct pin { u8 oid[AUGUR_OID_LEN]; char *path; };
+struct pin { u8 oid[AUGUR_OID_LEN]; char *path; u64 no; };	/* no: the newer the greater */
+struct pin_name { u32 crc; u32 n; };	/* how many paths end in it */
 
 /* ---- memory ---- */
 
-static void pin_free(struct pin *p)
+static u32 last_name(const char *path)
 {
-	if (p)
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+
+	return augur_crc32c(name, strlen(name));
+}
+
+static void name_get(struct cache *c, const char *path)
+{
+	u32 crc = last_name(path);
+	struct pin_name *pn = map_get(&c->pin_names, &crc);
+
+	if (!pn) {
+		pn = xcalloc(1, sizeof(*pn));
+		pn->crc = crc;
+		map_put(&c->pin_names, pn);
+	}
+	pn->n++;
+}
+
+static void name_put(struct cache *c, const char *path)
+{
+	u32 crc = last_name(path);
+	struct pin_name *pn = map_get(&c->pin_names, &crc);
+
+	if (!--pn->n)
+		free(map_del(&c->pin_names, &crc));
+}
+
+static void pin_free(struct cache *c, struct pin *p)
+{
+	if (p) {
+		name_put(c, p->path);
 		free(p->path);
+	}
 	free(p);
 }
 
@@ -31,7 +65,9 @@ static void pin_set(struct cache *c, const u8 *oid, const char *path)
 
 	memcpy(p->oid, oid, AUGUR_OID_LEN);
 	p->path = xstrdup(path);
-	pin_free(map_put(&c->pins, p));
+	p->no = ++c->pin_no;
+	name_get(c, path);
+	pin_free(c, map_put(&c->pins, p));
 }
 
 const char *pin_path(const struct cache *c, const u8 *oid)
@@ -50,6 +86,44 @@ size_t pin_named(const struct cache *c, const char *path, const u8 **oids, size_
 		if (n < max && !strcmp(p->path, path))
 			oids[n++] = p->oid;
 	return n;
+}
+
+bool pin_expects(const struct cache *c, const char *name, size_t len)
+{
+	u32 crc;
+
+	if (!c->pins.live)
+		return false;
+	crc = augur_crc32c(name, len);
+	return map_get(&c->pin_names, &crc);
+}
+
+static bool ends_with(const char *path, const char *rel)
+{
+	size_t n = strlen(path), m = strlen(rel);
+
+	return n > m && path[n - m - 1] == '/' && !strcmp(path + n - m, rel);
+}
+
+const char *pin_ending(const struct cache *c, const char *rel, size_t *it)
+{
+	const struct pin *p;
+
+	while ((p = map_next(&c->pins, it)))
+		if (ends_with(p->path, rel))
+			return p->path;
+	return NULL;
+}
+
+const u8 *pin_newest(const struct cache *c, const char *path)
+{
+	const struct pin *p, *best = NULL;
+	size_t it = 0;
+
+	while ((p = map_next(&c->pins, &it)))
+		if (!strcmp(p->path, path) && (!best || p->no > best->no))
+			best = p;
+	return best ? best->oid : NULL;
 }
 
 /* ---- one row ---- */
@@ -113,7 +187,7 @@ void pin_drop(struct cache *c, const u8 *oid, void (*done)(void *arg, int res), 
 	u8 copy[AUGUR_OID_LEN];
 
 	memcpy(copy, oid, AUGUR_OID_LEN);	/* it may be the pin's own */
-	pin_free(map_del(&c->pins, copy));
+	pin_free(c, map_del(&c->pins, copy));
 	pin_store(c, copy, NULL, done, arg);
 }
 
@@ -170,8 +244,9 @@ void pin_replace(struct cache *c, const u8 *old, const u8 *oid)
 	index_queue(c, &j->job);
 }
 
-/* ---- all of them ---- */
+/* ---- where they are ---- */
 
+struct place_job { struct db_job job; u8 root[AUGUR_OID_LEN], oid[AUGUR_OID_LEN]; char *place; index_place_fn *fn; void *arg; };
 struct pins_job { struct db_job job; bool places; u8 root[AUGUR_OID_LEN]; struct index_pin *p; size_t n; index_pins_fn *fn; void *arg; };
 
 /* The name of an object in @name, its parent in @oid; the length, 0 if it is not known. */
@@ -218,6 +293,39 @@ static char *db_place(sqlite3 *sq, const u8 *root, const u8 *oid)
 	}
 	return xstrdup(out + at);
 }
+
+static int db_place_job(sqlite3 *sq, struct db_job *job)
+{
+	struct place_job *j = container_of(job, struct place_job, job);
+
+	j->place = db_place(sq, j->root, j->oid);
+	return 0;
+}
+
+static void place_done(struct db_job *job, int res)
+{
+	struct place_job *j = container_of(job, struct place_job, job);
+
+	j->fn(j->arg, j->place);
+	free(j->place);
+	free(j);
+}
+
+void index_place(struct cache *c, const u8 *oid, index_place_fn *fn, void *arg)
+{
+	struct place_job *j = xcalloc(1, sizeof(*j));
+
+	index_flush(c);
+	memcpy(j->root, c->root_oid, AUGUR_OID_LEN);
+	memcpy(j->oid, oid, AUGUR_OID_LEN);
+	j->fn = fn;
+	j->arg = arg;
+	j->job.fn = db_place_job;
+	j->job.done = place_done;
+	index_queue(c, &j->job);
+}
+
+/* ---- all of them ---- */
 
 static int db_pins(sqlite3 *sq, struct db_job *job)
 {
@@ -295,6 +403,7 @@ int pins_load(struct cache *c)
 void pins_init(struct cache *c)
 {
 	map_init(&c->pins, offsetof(struct pin, oid), AUGUR_OID_LEN);
+	map_init(&c->pin_names, offsetof(struct pin_name, crc), sizeof(u32));
 }
 
 void pins_exit(struct cache *c)
@@ -303,6 +412,7 @@ void pins_exit(struct cache *c)
 	struct pin *p;
 
 	while ((p = map_next(&c->pins, &it)))
-		pin_free(p);
+		pin_free(c, p);
 	map_free(&c->pins);
+	map_free(&c->pin_names);
 }

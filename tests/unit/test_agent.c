@@ -1325,13 +1325,19 @@ static void shows(const char *dir, const char *rel, bool there)
 	assert_true(until(10000, populate(dir) == 0 && !look(rel, &s) == there));
 }
 
+static void mounted_at(const char *point)
+{
+	FILE *f = fopen(at("mountinfo"), "w");
+
+	fprintf(f, "36 25 0:45 / %s ro,relatime shared:1 - augurfs p1:/vol ro,cache=%s\n", point, at("cache"));
+	fclose(f);
+}
+
 static void pins_begin(void)
 {
 	static const char *const dirs[] = { "pa", "pb", "pc", "pc/sub" };
-	FILE *f = fopen(at("mountinfo"), "w");
 
-	fprintf(f, "36 25 0:45 / /m ro,relatime shared:1 - augurfs p1:/vol ro,cache=%s\n", at("cache"));
-	fclose(f);
+	mounted_at("/m");
 	ag.mountinfo = xstrdup(at("mountinfo"));
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
 		assert_int_equal(mkdir(at("origin/%s", dirs[i]), 0755), 0);
@@ -1432,6 +1438,91 @@ static void pins_of_what_is_no_more(void **state)
 	PINS("\"pins\":0");
 }
 
+/* Made anew where something was pinned, with or without the directories above: as long as the path is not unpinned. */
+static void pins_follow_paths(void **state)
+{
+	for (int i = 0; i < 2; i++) {
+		put(at("origin/pb/k"), 5000, i);
+		shows("pb", "pb/k", true);
+		if (!i)
+			PIN("pb/k");
+		assert_true(pinned("pb/k"));
+		PINS("\"pins\":1");
+		assert_int_equal(unlink(at("origin/pb/k")), 0);
+		shows("pb", "pb/k", false);
+		PINS("\"here\":false");
+	}
+	/* An editor that puts the old one aside first. */
+	put(at("origin/pb/k"), 5000, 3);
+	shows("pb", "pb/k", true);
+	assert_int_equal(rename(at("origin/pb/k"), at("origin/pb/k~")), 0);
+	shows("pb", "pb/k~", true);
+	shows("pb", "pb/k", false);
+	put(at("origin/pb/k"), 5000, 4);
+	shows("pb", "pb/k", true);
+	assert_true(pinned("pb/k"));
+	assert_true(pinned("pb/k~"));
+	PINS("\"pins\":2");
+	/* No other of that name. */
+	put(at("origin/pa/k"), 5000, 4);
+	shows("pa", "pa/k", true);
+	assert_false(pinned("pa/k"));
+	UNPIN("pb/k");
+	assert_false(pinned("pb/k"));
+	assert_true(pinned("pb/k~"));
+	PINS("\"path\":\"/m/pb/k~\",\"volume\":\"vol\",\"here\":true}");
+	assert_int_equal(unlink(at("origin/pb/k")), 0);
+	shows("pb", "pb/k", false);
+	put(at("origin/pb/k"), 5000, 5);
+	shows("pb", "pb/k", true);
+	assert_false(pinned("pb/k"));
+	UNPIN("pb/k~");
+	PINS("\"pins\":0");
+
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(mkdir(at("origin/pe"), 0755), 0);
+		assert_int_equal(mkdir(at("origin/pe/dir"), 0755), 0);
+		put(at("origin/pe/dir/f"), 3000, i);
+		put(at("origin/pe/one"), 3000, i);
+		put(at("origin/pe/two"), 3000, i);
+		shows("", "pe", true);
+		shows("pe", "pe/two", true);
+		shows("pe/dir", "pe/dir/f", true);
+		if (!i) {
+			PIN("pe/dir");
+			PIN("pe/one");
+		}
+		assert_true(pinned("pe/dir"));
+		assert_true(pinned("pe/dir/f"));
+		assert_true(pinned("pe/one"));
+		assert_false(pinned("pe/two"));
+		PINS("\"pins\":2");
+		nftw(at("origin/pe"), rm_one, 16, FTW_DEPTH | FTW_PHYS);
+		shows("", "pe", false);
+		/* Known to the next daemon, too. */
+		detach();
+		attach();
+	}
+	/* By the mount point that it was named by; also what came in between, and what is below it. */
+	mounted_at("/n");
+	assert_int_equal(mkdir(at("origin/pe"), 0755), 0);
+	assert_int_equal(mkdir(at("origin/pe/dir"), 0755), 0);
+	put(at("origin/pe/dir/f"), 3000, 3);
+	put(at("origin/pe/one"), 3000, 3);
+	shows("", "pe", true);
+	shows("pe", "pe/one", true);
+	shows("pe/dir", "pe/dir/f", true);
+	assert_false(pinned("pe/dir/f"));
+	assert_false(pinned("pe/one"));
+	mounted_at("/m");
+	put(at("origin/pe/three"), 3000, 3);
+	shows("pe", "pe/three", true);
+	assert_true(until(10000, pinned("pe/dir/f") && pinned("pe/one")));
+	UNPIN("pe/dir");
+	UNPIN("pe/one");
+	PINS("\"pins\":0");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1446,7 +1537,7 @@ int main(void)
 		cmocka_unit_test(names_go_and_change),
 		cmocka_unit_test(directories_show_changes), cmocka_unit_test(cancelled_ones_go),
 		cmocka_unit_test(pins_of_several_names), cmocka_unit_test(pins_follow_names),
-		cmocka_unit_test(pins_of_what_is_no_more), cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(events_are_told), cmocka_unit_test(lost_rows_are_found),
+		cmocka_unit_test(pins_of_what_is_no_more), cmocka_unit_test(pins_follow_paths), cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(events_are_told), cmocka_unit_test(lost_rows_are_found),
 		cmocka_unit_test(after_a_power_cut), cmocka_unit_test(nothing_leaks),
 		cmocka_unit_test(each_proxy_is_told_once), cmocka_unit_test(a_dead_proxy_is_down),
 		cmocka_unit_test(a_silent_proxy_is_connecting),
