@@ -195,6 +195,12 @@ static void build_aside(struct stub_job *j, struct stub_ent *s)
 		s->outcome = STUB_DIFFERS;
 }
 
+/* What was pinned by a directory with another name of it: if that one is gone, this directory has the say. */
+static bool lost_its_other_name(const struct stub_ent *s, const struct augur_rec *rec)
+{
+	return !memcmp(rec->oid, s->attr.oid, AUGUR_OID_LEN) && rec->nlink > 1 && s->attr.nlink == 1 && !S_ISDIR(s->attr.mode);
+}
+
 /* The name exists: compare. */
 static void meet(struct stub_job *j, const struct make_spot *sp, struct stub_ent *s, int fd)
 {
@@ -242,7 +248,7 @@ static void meet(struct stub_job *j, const struct make_spot *sp, struct stub_ent
 	s->flags = 0;
 	s->shift = augur_shift_for(s->attr.size, j->c->chunk_shift);
 	memcpy(s->old_oid, rec.oid, AUGUR_OID_LEN);
-	s->pinned |= !!(rec.flags & AUGUR_REC_PINNED);
+	s->pinned |= (rec.flags & AUGUR_REC_PINNED) && !lost_its_other_name(s, &rec);
 	/* A directory takes no file's place, nor the reverse. */
 	if (S_ISDIR(st.st_mode) || S_ISDIR(s->attr.mode)) {
 		s->outcome = STUB_IN_WAY;

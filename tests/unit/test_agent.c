@@ -1438,6 +1438,41 @@ static void pins_of_what_is_no_more(void **state)
 	PINS("\"pins\":0");
 }
 
+/* One of two names goes: what is left is pinned by itself, by its directory, or no more. */
+static void pins_of_the_last_name(void **state)
+{
+	static const char *const names[] = { "x", "y", "z" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		CLEANUP_FREE char *from = xstrdup(at("origin/pa/%s", names[i]));
+
+		put(from, 3000, i);
+		assert_int_equal(link(from, at("origin/pb/%s", names[i])), 0);
+	}
+	shows("pa", "pa/z", true);
+	shows("pb", "pb/z", true);
+	PIN("pa/x");
+	PIN("pb/y");
+	PIN("pa");
+	assert_true(pinned("pb/z"));
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		assert_int_equal(unlink(at("origin/pa/%s", names[i])), 0);
+	shows("pa", "pa/z", false);
+	assert_true(until(10000, lookup("pb", "z") == 0 && !pinned("pb/z")));
+	for (size_t i = 0; i < 2; i++) {
+		struct seen now;
+
+		assert_true(until(10000, lookup("pb", names[i]) == 0 && !look(i ? "pb/y" : "pb/x", &now) && now.rec.nlink == 1));
+		assert_true(now.rec.flags & AUGUR_REC_PINNED);
+	}
+	PINS("\"path\":\"/m/pb/x\",\"volume\":\"vol\",\"here\":true,\"named\":\"/m/pa/x\"");
+	UNPIN("pb/x");
+	UNPIN("pb/y");
+	UNPIN("pa");
+	assert_false(pinned("pb/x"));
+	PINS("\"pins\":0");
+}
+
 /* Made anew where something was pinned, with or without the directories above: as long as the path is not unpinned. */
 static void pins_follow_paths(void **state)
 {
@@ -1537,7 +1572,7 @@ int main(void)
 		cmocka_unit_test(names_go_and_change),
 		cmocka_unit_test(directories_show_changes), cmocka_unit_test(cancelled_ones_go),
 		cmocka_unit_test(pins_of_several_names), cmocka_unit_test(pins_follow_names),
-		cmocka_unit_test(pins_of_what_is_no_more), cmocka_unit_test(pins_follow_paths), cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(events_are_told), cmocka_unit_test(lost_rows_are_found),
+		cmocka_unit_test(pins_of_what_is_no_more), cmocka_unit_test(pins_of_the_last_name), cmocka_unit_test(pins_follow_paths), cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(events_are_told), cmocka_unit_test(lost_rows_are_found),
 		cmocka_unit_test(after_a_power_cut), cmocka_unit_test(nothing_leaks),
 		cmocka_unit_test(each_proxy_is_told_once), cmocka_unit_test(a_dead_proxy_is_down),
 		cmocka_unit_test(a_silent_proxy_is_connecting),
