@@ -13,6 +13,7 @@ expect_dmesg 'was not answered'
 export PYTHONPATH=$T/vm:$T/lib DEATHS=20
 while read -r _ name point; do
 	rc=0; timeout $((200 * AUGUR_SLOW)) python3 "$T/lib/pitfalls.py" "$name" || rc=$?
+	[ $rc != 77 ] || { note "$name is not shown by this kernel"; continue; }
 	is $rc 0 "$name"
 	[ "$point" != - ] || continue
 	rc=0; timeout $((200 * AUGUR_SLOW)) python3 "$T/lib/pitfalls.py" "$name" "$point" || rc=$?
