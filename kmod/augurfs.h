@@ -11,7 +11,8 @@
  *   augur_sb.unsettled_lock; lease_lock alone; neg_lock -> d_lock.
  * No upcall while holding anything of the lower filesystem or the mmap lock.
  * A netlink handler (doit) never waits and never takes an i_rwsem of the upper tree,
- * except SWITCH and REMOVE, which take the *lower* directory's lock only.
+ * except SWITCH and REMOVE, which take the *lower* directory's lock only; for a name that is
+ * only forgotten REMOVE takes the upper directory's first if it is free, and does not wait.
  */
 #ifndef AUGURFS_H
 #define AUGURFS_H
@@ -47,6 +48,7 @@
 	X(lookups) X(lookups_negative) X(lookups_ahead) X(negatives_dropped) X(readdirs) X(listings_built)	\
 	X(grants) X(grant_bytes) X(fills_unasked_bytes)			\
 	X(evictions) X(evicted_bytes) X(evictions_refused) X(streamed_bytes)	\
+	X(names_forgotten)						\
 	X(opens_unleased) X(opens_offline)				\
 	X(invals) X(switches)						\
 	X(events_accepted) X(events_dropped) X(events_produced)
@@ -277,6 +279,7 @@ void augur_name_ahead(struct dentry *dir, const struct qstr *name, struct dentry
 		      const struct augur_rec *rec, unsigned long gen);
 int augur_negatives_init(struct augur_sb *asb);
 void augur_negatives_exit(struct augur_sb *asb);	/* no dentry is left */
+void augur_dir_incomplete(struct inode *dir);	/* not all names are here */
 void augur_dir_changed(struct inode *dir);	/* raise dir_gen, drop the listing; any context */
 void augur_list_ahead(struct dentry *dir);	/* which is complete and locked shared */
 void augur_listing_free(struct inode *dir);	/* evict_inode */
@@ -396,6 +399,7 @@ void augur_debugfs_add(struct augur_sb *asb);
 void augur_debugfs_del(struct augur_sb *asb);
 /* Named fault points; debugfs augurfs/inject/<name> holds "times" (0 off). */
 #define AUGUR_INJECTS(X) X(leak_req) X(drop_doorbell) X(skip_hide_xattr) X(no_coalesce) X(unstable_ino) X(unkillable) X(ignore_lease) X(lower_mtime) X(evict_pinned) \
+	X(forget_complete) X(forget_used) \
 	X(show_holes) X(drop_resend) X(unfreezable) X(no_prefault) X(mark_early) X(any_session) \
 	X(handler_lock) X(no_wrap) X(map_around) X(late_read) X(lock_order) X(lazy_open) \
 	X(no_memory)

@@ -49,8 +49,7 @@ void augur_read_end(struct inode *inode)
 
 /* -------- all of an object -------- */
 
-/* AUGUR_BUSY_*, or 0: nobody reads, maps, fills or relies on it; ai->lock held. */
-static u32 busy(const struct augur_inode *ai)
+u32 augur_busy(const struct augur_inode *ai)
 {
 	if (ai->state & (AUGUR_IS_DIRTY | AUGUR_IS_LOCAL))
 		return AUGUR_BUSY_DIRTY;
@@ -76,7 +75,7 @@ static int try_all(struct inode *inode, bool ask, u32 *why, u64 *bytes, u8 **map
 	struct augur_inode *ai = AUGUR_I(inode);
 	int err;
 
-	*why = busy(ai);
+	*why = augur_busy(ai);
 	if (*why || ask)
 		return *why ? -EBUSY : 0;
 	/* Only the fault point comes so far with a pin. */

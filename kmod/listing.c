@@ -312,6 +312,16 @@ static struct augur_listing *listing_unhook(struct augur_inode *ai)
 	return l;
 }
 
+void augur_dir_incomplete(struct inode *dir)
+{
+	struct augur_inode *ai = AUGUR_I(dir);
+
+	spin_lock(&ai->lock);
+	augur_state_change(ai, 0, AUGUR_IS_COMPLETE);
+	spin_unlock(&ai->lock);
+	augur_dir_changed(dir);
+}
+
 void augur_dir_changed(struct inode *dir)
 {
 	struct augur_inode *ai = AUGUR_I(dir);

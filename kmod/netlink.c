@@ -119,6 +119,7 @@ POLICY(policy_remove) = {
 	[AUGUR_A_PARENT_FH]	= P_FH,
 	[AUGUR_A_NAME]		= P_NAME,
 	[AUGUR_A_OLD_FH]	= P_FH,
+	[AUGUR_A_FLAGS]		= P_U32,
 };
 
 POLICY(policy_pu_table) = {

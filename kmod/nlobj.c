@@ -73,17 +73,6 @@ int augur_nl_settle(struct augur_call *call)
 
 #define INVAL_TWINS	16	/* inodes of one object looked for */
 
-/* A directory is not replaced by a newer version: it is only no longer complete. */
-static void forget_names(struct inode *dir)
-{
-	struct augur_inode *ai = AUGUR_I(dir);
-
-	spin_lock(&ai->lock);
-	augur_state_change(ai, 0, AUGUR_IS_COMPLETE);
-	spin_unlock(&ai->lock);
-	augur_dir_changed(dir);
-}
-
 static void inval_inode(struct inode *inode, u32 kind)
 {
 	bool dir = S_ISDIR(inode->i_mode);
@@ -93,8 +82,9 @@ static void inval_inode(struct inode *inode, u32 kind)
 		augur_inode_refresh(inode);
 		break;
 	case AUGUR_INVAL_DATA:
+		/* A directory is not replaced by a newer version. */
 		if (dir)
-			forget_names(inode);
+			augur_dir_incomplete(inode);
 		else
 			augur_set_stale(inode);
 		break;
@@ -105,7 +95,7 @@ static void inval_inode(struct inode *inode, u32 kind)
 		break;
 	case AUGUR_INVAL_DIR:
 		if (dir)
-			forget_names(inode);
+			augur_dir_incomplete(inode);
 		break;
 	}
 }
@@ -303,11 +293,17 @@ int augur_nl_switch(struct augur_call *call)
 
 int augur_nl_remove(struct augur_call *call)
 {
+	struct nlattr *flags = call->info->attrs[AUGUR_A_FLAGS];
+	u32 how = flags ? nla_get_u32(flags) : 0;
 	struct change c = {};
 	int err;
 
+	if (how & ~AUGUR_RM_FORGET)
+		return -EINVAL;
 	err = change_begin(call, &c);
-	if (!err)
+	if (!err && how)
+		err = augur_forget_name(c.dir, &c.name, c.old, c.old_lower);
+	else if (!err)
 		err = augur_lower_remove(call->asb, c.dir, &c.name, d_inode(c.old_lower));
 	/* It may live on under other names, and is what it was. */
 	if (!err)

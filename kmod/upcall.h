@@ -213,6 +213,17 @@ void augur_pin(struct inode *inode, bool set);
  * 0, or -EBUSY and *why is AUGUR_BUSY_*, or -EINVAL, -ERANGE.  @ask: only says what it would do.
  */
 int augur_try_evict(struct inode *inode, u64 off, u64 len, bool ask, u32 *why);
+/* AUGUR_BUSY_*, or 0: nobody reads, maps, fills or relies on it; ai->lock held. */
+u32 augur_busy(const struct augur_inode *ai);
+
+/* -------- forget.c -------- */
+
+/*
+ * Removes the name of @inode (@lower is a dentry of its lower inode; NULL: it is not one of ours)
+ * from @dir, which is no longer complete then.  -EBUSY: somebody uses it, or looks there; 0, -errno.
+ */
+int augur_forget_name(struct inode *dir, const struct qstr *name, struct inode *inode,
+		      struct dentry *lower);
 
 /* -------- event.c -------- */
 

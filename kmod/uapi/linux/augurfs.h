@@ -98,12 +98,15 @@
  *       Never waits; unknown objects are ignored.
  *
  *   SWITCH      u->k  { SESSION, MOUNT_ID, PARENT_FH, NAME, OLD_FH, NEW_FH, NEW_NAME }
- *   REMOVE      u->k  { SESSION, MOUNT_ID, PARENT_FH, NAME, OLD_FH }
+ *   REMOVE      u->k  { SESSION, MOUNT_ID, PARENT_FH, NAME, OLD_FH, FLAGS (AUGUR_RM_*) }
  *       The only way an existing name under root/ is changed while mounted.  SWITCH
  *       moves the inode NEW_FH, which must have a name in .augur/tmp given in NEW_NAME,
  *       over NAME; REMOVE unlinks it (a directory must be empty of names).  Refused with
  *       -ESTALE if the inode at NAME is not OLD_FH, -EBUSY if it is dirty or the lower
- *       filesystem is frozen.
+ *       filesystem is frozen.  With AUGUR_RM_FORGET the owner still has the name: the
+ *       directory is no longer complete (its record says so already, durably), and -EBUSY
+ *       is said, too, if the inode is open, mapped, pinned, watched or being filled, if
+ *       somebody holds the name, or if names are just being looked up in the directory.
  *
  *   PU_TABLE    u->k  { SESSION, MOUNT_ID, PU_BASE u32, PU_GROUPS (u16 each), SEQ u64 }
  *       Lease group of the placement units PU_BASE, PU_BASE + 1, ...  Units that were
@@ -160,7 +163,7 @@
 #define AUGUR_GENL_GRP_STATE	"state"
 
 /* Upper 16 bits: incompatible changes.  Lower 16: additions. */
-#define AUGUR_ABI_VERSION	0x00010000
+#define AUGUR_ABI_VERSION	0x00010001
 
 /* feature bits, HELLO */
 #define AUGUR_F_READ		(1ULL << 0)	/* lookup, populate, fetch, reval */
@@ -323,6 +326,9 @@ enum augur_nameop {
 
 /* EVICT: FLAGS */
 #define AUGUR_EV_ASK		(1U << 0)	/* drop nothing */
+
+/* REMOVE: FLAGS */
+#define AUGUR_RM_FORGET		(1U << 0)	/* the owner has it still; refused if it is used */
 
 /* EVICT, reply: KIND, what keeps the bytes */
 enum augur_busy {
