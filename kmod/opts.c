@@ -132,12 +132,21 @@ int augur_opts_set(struct fs_context *fc, struct augur_opts *opts, unsigned int 
 
 int augur_opts_check(struct fs_context *fc, const struct augur_opts *opts)
 {
-	if (opts->evict_stop <= opts->evict_cull && opts->evict_cull <= opts->evict_run)
-		return 0;
-	if (fc)
-		errorf(fc, "augurfs: evict_stop <= evict_cull <= evict_run must hold (%u, %u, %u)",
-		       opts->evict_stop, opts->evict_cull, opts->evict_run);
-	return -EINVAL;
+	const struct { const char *what; u32 stop, cull, run; } marks[] = {
+		{ "", opts->evict_stop, opts->evict_cull, opts->evict_run },
+		{ "inode_", opts->evict_inode_stop, opts->evict_inode_cull, opts->evict_inode_run },
+	};
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(marks); i++) {
+		if (marks[i].stop <= marks[i].cull && marks[i].cull <= marks[i].run)
+			continue;
+		if (fc)
+			errorf(fc, "augurfs: evict_%sstop <= cull <= run must hold (%u, %u, %u)",
+			       marks[i].what, marks[i].stop, marks[i].cull, marks[i].run);
+		return -EINVAL;
+	}
+	return 0;
 }
 
 /* ",name=value" into @buf, or nothing if the knob has its default. */

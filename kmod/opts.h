@@ -104,6 +104,15 @@
 	NUM(evict_stop, "evict/", "stop", 0, 100, 3, "percent free",		\
 	    AUGUR_KNOB_LIVE,							\
 	    "Below this nothing is fetched that nobody waits for.")				\
+	NUM(evict_inode_run, "evict/", "inode_run", 0, 100, 10, "percent free",	\
+	    AUGUR_KNOB_LIVE,							\
+	    "Names are forgotten until so many of the cache filesystem's inodes are free; above inode_cull.") \
+	NUM(evict_inode_cull, "evict/", "inode_cull", 0, 100, 7, "percent free", \
+	    AUGUR_KNOB_LIVE,							\
+	    "Below this names longest unused are forgotten, in a filesystem made with a number of inodes; above inode_stop.") \
+	NUM(evict_inode_stop, "evict/", "inode_stop", 0, 100, 3, "percent free", \
+	    AUGUR_KNOB_LIVE,							\
+	    "Below this no names are brought that nobody waits for.")		\
 	NUM(reshard_drift, "reshard/", "drift", 0, 1000, 200, "per mille",	\
 	    AUGUR_KNOB_LIVE,							\
 	    "This host's vote: change of the access pattern that triggers a plan. Not used yet.") \

@@ -21,7 +21,7 @@
  *   pin.c	pins, evictions by hand		evict.c	dropping bytes
  *   space.c	watermarks, full disks		events.c	what changes
  *   giveback.c	bytes of refused fills		look.c	attributes of changed directories
- *   repin.c	what is made at a pinned path
+ *   repin.c	what is made at a pinned path	forget.c	names, when inodes are few
  */
 #ifndef AUGUR_AGENT_AGENT_H
 #define AUGUR_AGENT_AGENT_H
@@ -95,6 +95,13 @@ struct space {
 	u64		total, free, used, reserve, filled;
 	u64		stream_bytes, stream_fly;	/* streamed: here, and under way */
 	u32		run, cull, stop, percent;
+	/* forget.c */
+	u64		inodes, inodes_free;		/* 0: no limit of their own */
+	u32		inode_run, inode_cull, inode_stop, inode_percent;
+	bool		names_culling, names_scanned;
+	u64		names_exhausted_ns, names_said_ns;
+	struct list	names;			/* struct space_wait: for an inode */
+	struct forget	*forget;		/* the round under way */
 	bool		culling, tight;		/* below cull, not above run yet; below stop */
 	bool		armed, hastened, running, scanned, reserve_busy, reserve_want, reserve_held;
 	u64		due_ns, exhausted_ns, said_ns, large_ns, round_freed;	/* exhausted: when a round found nothing */
@@ -260,6 +267,8 @@ struct dwork {
 	unsigned int	singles;	/* how many */
 	unsigned int	single_count;
 	bool		big, ahead, whole;
+	bool		no_room_ahead;		/* the listing begun for nobody found no room, and did not wait */
+	bool		held;			/* forget.c: nothing is asked or made until it is released */
 	u32		gen;		/* of the object when the listing was asked for */
 	u64		*names;		/* hashes of the names listed */
 	size_t		nnames, names_cap;
@@ -273,6 +282,10 @@ struct dir_wait { struct list link; dir_done_fn *fn; void *arg; };
 void dir_request(struct req *r, struct cobj *dir);
 /* Populates a directory for ourselves; fn may be NULL (ahead). */
 void dir_populate(struct vol *v, struct cobj *dir, bool ahead, dir_done_fn *fn, void *arg);
+/* Nothing is asked or made in the directory until it is released; NULL: something is under way there. */
+struct dwork *dir_hold(struct vol *v, struct cobj *dir);
+void dir_release(struct dwork *d);
+bool dir_awaited(const struct dwork *d);	/* somebody waits for the release */
 void dir_job_ended(struct dwork *d, struct dir_job *j);
 void dir_drop_requests(struct vol *v);
 /* Nobody waits for it any more, and nothing here needs it. */
@@ -290,7 +303,7 @@ struct dir_job {
 	unsigned int	loading;
 	u64		evictions;	/* of the cache when the stubs were looked at */
 	struct space_wait room;
-	unsigned int	roomless;	/* times the disk was full */
+	u64		roomless_ns;	/* since when the disk has been full */
 	bool		single;		/* of a single lookup: */
 	struct req	*r;		/* its request, if that is still there */
 	int		status;		/* and what the owner said */
@@ -301,10 +314,12 @@ struct dir_job {
 	void		(*repinned)(struct dir_job *dj);
 };
 struct dir_job *dir_job_new(struct dwork *d);
+void dir_begun_ahead(struct dwork *d);
 /* Puts entries of a frame in; 0 or -EBADMSG. */
 int dir_job_entries(struct dir_job *dj, struct wire_in in, struct wire_entry *dir_entry, bool *has_dir, u32 *complete);
 void dir_job_queue(struct dir_job *dj);
 void dir_job_free(struct dir_job *dj);
+void dir_jobs_go(struct dwork *d);		/* the next, unless one runs or the directory is held */
 
 /* ---- file.c ---- */
 struct grant { u64 id; unsigned int fills; struct upcall_range done[UPCALL_RANGES_MAX]; int n; };
@@ -501,6 +516,8 @@ void repin_tree(struct vol *v, const struct fh *fh);
 void tree_linked(struct vol *v, const u8 *oid, const struct fh *fh);
 
 /* ---- space.c ---- */
+u32 space_knob(const struct vol *v, const char *name, u32 def);	/* of evict/ */
+void space_forgotten(struct vol *v);		/* a round of forget.c is over */
 void space_init(struct vol *v);
 void space_mount(struct vol *v);
 void space_drop(struct vol *v);			/* the mount is gone */
@@ -516,6 +533,19 @@ void space_wait(struct vol *v, struct space_wait *w, void (*fn)(struct space_wai
 int space_stream_room(struct vol *v, u64 len);
 void stream_note(struct vol *v, struct cobj *o, u64 off, u64 len);	/* it is here, for a moment */
 void stream_forget(struct vol *v, struct cobj *o);			/* all of it is gone */
+
+/* ---- forget.c ---- */
+void names_look(struct vol *v, const struct cache_space *cs);
+/* Inodes are few: no names are brought that nobody waits for. */
+bool space_names_tight(const struct vol *v);
+/* False: it is not inodes that are missing.  @blocks: there are enough of these. */
+bool names_wait(struct vol *v, struct space_wait *w, bool blocks);
+void names_wake(struct vol *v);
+void names_refused(struct vol *v);		/* one that has waited long enough: said */
+/* @no_bytes: somebody waits for room, and no bytes are left to evict. */
+void names_tick(struct vol *v, bool no_bytes);
+/* Forgets so many names, if so many are idle; more if a round is under way. */
+void forget_names(struct vol *v, u64 want);
 
 /* ---- warm.c, verbs.c ---- */
 void warm_run(struct agent *ag, struct ctl_req *r, json_t *args);

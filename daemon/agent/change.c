@@ -439,7 +439,7 @@ static void collected(struct io_op *op, int res)
 
 		if (!res && !v->dead) {
 			if (v->m && g->valid)
-				res = upcall_remove(v->m, &g->parent, g->name, strlen(g->name), &g->fh);
+				res = upcall_remove(v->m, &g->parent, g->name, strlen(g->name), &g->fh, false);
 			else
 				res = lower_remove(v->c, &g->parent, g->name);
 			if (res == -ENOENT)

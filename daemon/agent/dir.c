@@ -56,7 +56,7 @@ static struct dwork *dwork_get(struct vol *v, struct cobj *o)
 static bool dwork_idle(const struct dwork *d)
 {
 	return list_empty(&d->lookups) && list_empty(&d->populates) && list_empty(&d->waiters) &&
-	       list_empty(&d->jobs) && !d->running && !d->listing && !d->singles;
+	       list_empty(&d->jobs) && !d->running && !d->listing && !d->singles && !d->held;
 }
 
 static void dwork_maybe_free(struct dwork *d)
@@ -349,7 +349,7 @@ static void ask_single(struct dwork *d, struct req *r)
 static bool wants_whole(const struct dwork *d)
 {
 	return !list_empty(&d->populates) || !list_empty(&d->waiters) ||
-	       (d->big && d->single_count >= SINGLES_BEFORE_LIST);
+	       (d->big && d->single_count >= SINGLES_BEFORE_LIST && !space_names_tight(d->v));
 }
 
 static struct req *lookup_unasked(struct dwork *d)
@@ -403,8 +403,9 @@ static void dwork_step(struct dwork *d)
 {
 	struct req *r;
 
-	if (d->running || d->listing || !list_empty(&d->jobs))
+	if (d->running || d->listing || d->held || !list_empty(&d->jobs))
 		return;
+	dir_begun_ahead(d);
 	if (d->err)
 		fail_all(d);
 	if (d->v->dead) {
@@ -423,7 +424,8 @@ static void dwork_step(struct dwork *d)
 		return;
 	}
 	r = lookup_unasked(d);
-	if (r && !d->big && !(d->o->flags & COBJ_COMPLETE)) {
+	/* Where inodes are few, a name comes alone. */
+	if (r && !d->big && !space_names_tight(d->v) && !(d->o->flags & COBJ_COMPLETE)) {
 		ask_listing(d, r);
 		return;
 	}
@@ -501,6 +503,31 @@ void dir_request(struct req *r, struct cobj *dir)
 	}
 	if (r->op == AUGUR_OP_LOOKUP)
 		d->ahead = false;
+	dwork_step(d);
+}
+
+/* ---- a directory that nobody may ask about for a moment ---- */
+
+struct dwork *dir_hold(struct vol *v, struct cobj *dir)
+{
+	struct dwork *d = map_get(&v->dirs, dir->oid);
+
+	if (d)
+		return NULL;
+	d = dwork_get(v, dir);
+	d->held = true;
+	return d;
+}
+
+bool dir_awaited(const struct dwork *d)
+{
+	return !list_empty(&d->lookups) || !list_empty(&d->populates) || !list_empty(&d->waiters) || !list_empty(&d->jobs);
+}
+
+void dir_release(struct dwork *d)
+{
+	d->held = false;
+	dir_jobs_go(d);
 	dwork_step(d);
 }
 

@@ -15,7 +15,6 @@
 #include "base/log.h"
 
 #define AGAIN_MAX 3
-#define ROOMLESS_MAX 50
 
 static const u64 no_names[1];
 
@@ -98,6 +97,8 @@ static int cmp_u64(const void *a, const void *b)
 static void job_stubs(struct dir_job *dj)
 {
 	dj->evictions = dj->d->v->c->evictions;
+	if (dj->j->set_complete)
+		dj->d->o->disclaimed = false;
 	for (u32 i = 0; i < dj->j->n; i++)
 		dj->j->ents[i].flags &= ~COBJ_COMPLETE;
 	stub_job_run(dj->j);
@@ -292,6 +293,8 @@ static void apply(struct dir_job *dj)
 	struct stub_job *j = dj->j;
 	bool evicted = dj->evictions != d->v->c->evictions;
 
+	if (j->n)
+		use_dir(d->v->c, d->oid);
 	for (u32 i = 0; i < j->n; i++) {
 		struct stub_ent *s = &j->ents[i];
 
@@ -309,7 +312,8 @@ static void apply(struct dir_job *dj)
 		case STUB_IN_WAY:
 			break;
 		case STUB_FAILED:
-			log_warn("event=stub name=%s error=\"%s\"", log_esc(s->name, s->name_len), strerror(-s->res));
+			if (s->res != -ENOSPC)
+				log_warn("event=stub name=%s error=\"%s\"", log_esc(s->name, s->name_len), strerror(-s->res));
 			/* A directory with a name missing must not be called complete. */
 			if (!dj->single && !dj->j->err)
 				dj->j->err = s->res;
@@ -471,13 +475,33 @@ static void room_made(struct space_wait *w)
 	vol_put(v);
 }
 
-/* No room for a name: as for bytes, it is made and the job is run again. */
+/* Somebody has come to ask since a listing for nobody found no room: for him it is begun again, and waits. */
+void dir_begun_ahead(struct dwork *d)
+{
+	if (d->err == -ENOSPC && d->no_room_ahead && !d->ahead)
+		d->err = 0;
+	d->no_room_ahead = false;
+}
+
+/* No room for a name: as for bytes, it is made and the job is run again; not for who looks ahead. */
 static bool wait_for_room(struct dir_job *dj)
 {
 	struct vol *v = dj->d->v;
+	u64 now = io_now(v->io);
 
-	if (v->dead || !v->m || dj->roomless++ >= ROOMLESS_MAX || !roomless(dj->j))
+	if (v->dead || !v->m || !roomless(dj->j) || (!dj->single && dj->d->err))
 		return false;
+	if (dj->d->ahead) {
+		dj->d->no_room_ahead = true;
+		return false;
+	}
+	if (!dj->roomless_ns)
+		dj->roomless_ns = now;
+	/* Before the kernel gives up who waits with a less telling error. */
+	if (now - dj->roomless_ns > vol_timeout_ns(v) / 4 * 3) {
+		names_refused(v);
+		return false;
+	}
 	vol_get(v);
 	space_wait(v, &dj->room, room_made);
 	return true;
@@ -499,7 +523,7 @@ static void job_next(struct dwork *d)
 {
 	struct dir_job *dj;
 
-	if (d->running || list_empty(&d->jobs))
+	if (d->running || d->held || list_empty(&d->jobs))
 		return;
 	dj = list_first(&d->jobs, struct dir_job, link);
 	list_del(&dj->link);
@@ -511,6 +535,11 @@ static void job_next(struct dwork *d)
 		dj->j->hash = dir_name_hash;
 	}
 	job_start(dj);
+}
+
+void dir_jobs_go(struct dwork *d)
+{
+	job_next(d);
 }
 
 void dir_job_queue(struct dir_job *dj)

@@ -52,7 +52,7 @@ bool space_streams(const struct vol *v)
 
 /* ---- what is free ---- */
 
-static u32 knob(const struct vol *v, const char *name, u32 def)
+u32 space_knob(const struct vol *v, const char *name, u32 def)
 {
 	char path[96], buf[16];
 	ssize_t n = -1;
@@ -77,9 +77,9 @@ static void space_look(struct vol *v)
 	struct cache_space cs;
 	u64 percent;
 
-	s->run = knob(v, "run", 0);
-	s->cull = knob(v, "cull", 0);
-	s->stop = knob(v, "stop", 0);
+	s->run = space_knob(v, "run", 0);
+	s->cull = space_knob(v, "cull", 0);
+	s->stop = space_knob(v, "stop", 0);
 	cache_space(v->c, &cs);
 	s->free = cs.free;
 	s->used = cs.used;
@@ -91,6 +91,7 @@ static void space_look(struct vol *v)
 		s->culling = false;
 	s->tight = percent < s->stop;
 	s->percent = percent;
+	names_look(v, &cs);
 }
 
 /* One line a transition, and not more than one in LOG_NS. */
@@ -106,8 +107,9 @@ static void space_say(struct vol *v, enum space_state state)
 	if (now - s->said_ns < LOG_NS && s->said_ns)
 		return;
 	s->said_ns = now;
-	log_notice("event=cache_space cache=%s state=%s free_percent=%u evicted_bytes=%llu changes=%u%s", v->c->dir,
-		   state_names[state], s->percent, (unsigned long long)v->c->evicted_bytes, s->changes,
+	log_notice("event=cache_space cache=%s state=%s free_percent=%u inodes_free_percent=%u evicted_bytes=%llu names_forgotten=%llu changes=%u%s",
+		   v->c->dir, state_names[state], s->percent, s->inode_percent, (unsigned long long)v->c->evicted_bytes,
+		   (unsigned long long)v->c->names_forgotten, s->changes,
 		   state < SPACE_FULL ? "" : " hint=\"nothing more can be evicted: make room, unpin, or close files\"");
 }
 
@@ -140,6 +142,11 @@ static void reserve_set(struct vol *v, bool hold)
 	cache_reserve(v->c, hold ? s->reserve : 0, reserve_done, vol_get(v));
 }
 
+static bool has_room(const struct space *s)
+{
+	return s->free > 2 * s->reserve && s->percent > s->stop;
+}
+
 /* ---- who waits ---- */
 
 /* Before the kernel gives them up with a less telling error. */
@@ -170,7 +177,9 @@ void space_wait_file(struct fwork *f)
 void space_wait(struct vol *v, struct space_wait *w, void (*fn)(struct space_wait *w))
 {
 	w->fn = fn;
-	list_add_tail(&v->space.others, &w->link);
+	space_look(v);
+	if (!names_wait(v, w, has_room(&v->space)))
+		list_add_tail(&v->space.others, &w->link);
 	space_arm(v, 0);
 }
 
@@ -292,7 +301,7 @@ static void oldest_found(void *arg, struct use_brief *b, size_t n)
 	} else if (!n && !s->scanned && !s->round_freed && !v->dead) {
 		/* Rows that a crash took along, or a cache of before there were rows. */
 		s->scanned = true;
-		use_scan(v->c, scanned, v);
+		use_scan(v->c, false, scanned, v);
 	} else {
 		round_end(v, s->round_freed);
 	}
@@ -394,10 +403,18 @@ static void streams_end(struct vol *v)
 	}
 }
 
+/* The kernel lets go of the inodes a moment later. */
+void space_forgotten(struct vol *v)
+{
+	names_wake(v);
+	space_arm(v, HURRY_NS);
+}
+
 void space_drop(struct vol *v)
 {
 	streams_end(v);
 	wake_all(v);
+	names_wake(v);
 }
 
 struct stream_punch { struct evict_job job; struct evict_item it; struct vol *v; struct stream *st; };
@@ -510,17 +527,13 @@ static void streams_tick(struct vol *v)
 static enum space_state judge(const struct vol *v)
 {
 	const struct space *s = &v->space;
+	bool no_names = s->names_exhausted_ns && (space_names_tight(v) || !list_empty(&s->names));
 
 	if (somebody_waits(v) || s->stream_bytes || s->stream_fly)
 		return s->exhausted_ns ? SPACE_STREAMING : SPACE_FULL;
-	if (s->tight && s->exhausted_ns)
+	if ((s->tight && s->exhausted_ns) || no_names)
 		return SPACE_FULL;
-	return s->culling ? SPACE_CULLING : SPACE_OK;
-}
-
-static bool has_room(const struct space *s)
-{
-	return s->free > 2 * s->reserve && s->percent > s->stop;
+	return s->culling || s->names_culling ? SPACE_CULLING : SPACE_OK;
 }
 
 static void space_tick(struct vol *v)
@@ -530,9 +543,11 @@ static void space_tick(struct vol *v)
 
 	if (!v->m) {
 		wake_all(v);
+		names_wake(v);
 		return;
 	}
 	space_look(v);
+	names_tick(v, !list_empty(&s->others) && s->exhausted_ns);
 	if (!somebody_waits(v) && has_room(s))
 		streams_end(v);		/* somebody who never stops reading would keep them for ever */
 	if (somebody_waits(v) && s->exhausted_ns)
@@ -548,7 +563,7 @@ static void space_tick(struct vol *v)
 		wake_all(v);
 	if (s->state <= SPACE_CULLING && has_room(s))
 		reserve_set(v, true);
-	space_arm(v, somebody_waits(v) || s->stream_bytes ? HURRY_NS : TICK_NS);
+	space_arm(v, somebody_waits(v) || s->stream_bytes || !list_empty(&s->names) ? HURRY_NS : TICK_NS);
 }
 
 static void space_due(struct io_op *op, int res)
@@ -600,6 +615,7 @@ void space_init(struct vol *v)
 {
 	list_init(&v->space.files);
 	list_init(&v->space.others);
+	list_init(&v->space.names);
 	list_init(&v->space.streams);
 	list_init(&v->evicts);
 }
@@ -624,4 +640,5 @@ void space_end(struct vol *v)
 		v->io->ops->cancel(v->io, &v->space.op);
 	streams_end(v);
 	wake_all(v);
+	names_wake(v);
 }

@@ -239,6 +239,8 @@ static void take_ent(struct tree *w, const struct tree_ent *e)
 	struct vol *v = w->v;
 	bool set = w->what == TREE_PIN || w->phase == TREE_LATE;
 
+	if (w->what == TREE_UNPIN && e->is_dir && !v->dead)
+		use_dir(v->c, e->oid);
 	if (take_apart(w, e))
 		return;
 	if (w->phase != TREE_LATE && (w->what != TREE_COUNT || e->pinned)) {

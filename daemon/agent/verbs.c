@@ -58,11 +58,16 @@ static json_t *cache_json(struct vol *v)
 	json_object_set_new(c, "free_bytes", num(cs.free));
 	json_object_set_new(c, "evicted_bytes", num(v->c->evicted_bytes));
 	json_object_set_new(c, "evicted_objects", num(v->space.sum.evicted));
+	json_object_set_new(c, "inodes", num(cs.inodes));
+	json_object_set_new(c, "inodes_free", num(cs.inodes_free));
+	json_object_set_new(c, "names_forgotten", num(v->c->names_forgotten));
 	json_object_set_new(c, "pins", num(v->npins));
 	json_object_set_new(c, "pinned_bytes", num(v->pinned_bytes));
 	json_object_set_new(c, "streamed_bytes", num(v->space.stream_bytes));
-	json_object_set_new(c, "watermarks", json_pack("{s:i, s:i, s:i}", "run", v->space.run, "cull", v->space.cull,
-						       "stop", v->space.stop));
+	json_object_set_new(c, "watermarks", json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "run", v->space.run,
+						       "cull", v->space.cull, "stop", v->space.stop,
+						       "inode_run", v->space.inode_run, "inode_cull", v->space.inode_cull,
+						       "inode_stop", v->space.inode_stop));
 	json_object_set_new(c, "stubs", num(v->c->n_stubs));
 	json_object_set_new(c, "unsettled_bytes", num(v->c->unsettled_bytes));
 	return c;

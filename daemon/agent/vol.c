@@ -215,6 +215,15 @@ static void on_cancel(void *ctx, struct upcall_mount *m, u64 req_id)
 	dir_cancelled(v, oid, slot);
 }
 
+static void opened(struct vol *v, const u8 *oid)
+{
+	const struct cobj *o = cobj_peek_any(v->c, oid);
+
+	use_opened(v->c, oid);
+	if (o)
+		use_dir(v->c, o->parent);
+}
+
 static void on_events(void *ctx, struct upcall_mount *m, u32 cpu, u64 seq, u64 dropped,
 		      const struct augur_event *ev, size_t n)
 {
@@ -223,7 +232,9 @@ static void on_events(void *ctx, struct upcall_mount *m, u32 cpu, u64 seq, u64 d
 	for (size_t i = 0; i < n; i++) {
 		ahead_event(v, &ev[i]);
 		if (ev[i].op == AUGUR_EV_OPEN)
-			use_opened(v->c, ev[i].oid);
+			opened(v, ev[i].oid);
+		else if (ev[i].op == AUGUR_EV_READDIR)
+			use_dir(v->c, ev[i].oid);
 	}
 	if (v->h)
 		history_add(v->h, cpu, seq, dropped, ev, n);

@@ -53,7 +53,7 @@ static void loaded(void *arg, struct cobj *o)
 
 void walk_more(struct vol *v)
 {
-	while (v->walk_fly < AGENT_WALK_FLY && v->walk_credit && !list_empty(&v->walkq)) {
+	while (v->walk_fly < AGENT_WALK_FLY && v->walk_credit && !list_empty(&v->walkq) && !space_names_tight(v)) {
 		struct walk_dir *w = list_first(&v->walkq, struct walk_dir, link);
 		struct cobj *o;
 

@@ -17,6 +17,7 @@ enum seeded_bug {
 	SEEDED_STALE_REPLY,	/* bytes count though they are of another state than the one that was asked for */
 	SEEDED_LOST_ROWS,	/* an unclean end of the cache is taken for a clean one */
 	SEEDED_LOST_HOLES,	/* a record says of a sparse file that it is none */
+	SEEDED_KEPT_CLAIM,	/* names are forgotten in a directory that goes on to say that all are here */
 	SEEDED_BUGS
 };
 

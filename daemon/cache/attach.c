@@ -24,6 +24,7 @@
 
 #define BALLAST_MIN	(256ull << 10)
 #define BALLAST_MAX	(1ull << 20)
+#define INODE_MAX	2048	/* bytes; xfs has none that are larger */
 
 #define FS_EXT4		0xEF53
 #define FS_XFS		0x58465342
@@ -81,6 +82,7 @@ static int identity_of(struct cache *c, struct identity *id)
 	if (fstatfs(c->top_fd, &sf))
 		return -errno;
 	id->fstype = (u32)sf.f_type;
+	c->inodes_of_blocks = id->fstype == FS_XFS;
 	/* xfs and tmpfs derive theirs from the device number, which may change with a reboot. */
 	if (id->fstype != FS_XFS && id->fstype != FS_TMPFS)
 		memcpy(&id->fsid, &sf.f_fsid, min(sizeof(id->fsid), sizeof(sf.f_fsid)));
@@ -529,6 +531,12 @@ void cache_space(const struct cache *c, struct cache_space *s)
 	s->free = (u64)sv.f_bavail * sv.f_frsize;
 	s->used = (u64)(sv.f_blocks - sv.f_bfree) * sv.f_frsize;
 	s->total = s->free + s->used;
+	/*
+	 * xfs makes inodes of free blocks, unless there are as many as it may have: then fewer are free than
+	 * these blocks would hold.  btrfs has no number of them.
+	 */
+	if (c->inodes_of_blocks && sv.f_favail >= s->free / INODE_MAX)
+		return;
 	s->inodes = sv.f_files;
 	s->inodes_free = sv.f_favail;
 }

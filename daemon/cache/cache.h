@@ -63,6 +63,7 @@ struct cobj {
 	u64		inval_seq;	/* last change of inval_shard applied to it */
 	u64		names_seq;	/* and to one of its names: these come apart, and not in the order of both */
 	u32		inval_shard;
+	bool		disclaimed;	/* a directory: its record has said durably that names may be missing, and nobody claims otherwise */
 	u32		gen;		/* raised at every notice of a change: an answer older than it is asked again */
 	void		*user;		/* work under way on it, the agent's */
 };
@@ -85,6 +86,7 @@ struct cache {
 	u8		root_oid[AUGUR_OID_LEN];
 	const char	*weakness;	/* why its disk may not keep what was synced (disk.c), or NULL */
 	bool		modes_stay;	/* no umask: an inode is made with the mode it shall have */
+	bool		inodes_of_blocks;	/* xfs: they are made of free space, up to a limit */
 	bool		noatime_each;	/* inodes do not get NOATIME from their directory */
 	unsigned int	chunk_shift;
 	struct db	*db;
@@ -115,7 +117,7 @@ struct cache {
 	void		(*settled)(void *ctx, const u8 *oid, bool complete, u64 present);
 	void		*settled_ctx;
 	/* counters */
-	u64		n_objects, n_stubs, n_fills, fill_bytes, evicted_bytes;
+	u64		n_objects, n_stubs, n_fills, fill_bytes, evicted_bytes, names_forgotten;
 	u64		evictions;	/* batches so far: who looked at records before one must not believe them after it */
 };
 
@@ -147,7 +149,7 @@ void cache_check(struct cache *c, void (*done)(void *arg, int err), void *arg);
 void cache_check_stop(struct cache *c);
 /* Final settle, then closes; done(arg) when over.  With done NULL: without the settle, at once. */
 void cache_close(struct cache *c, void (*done)(void *arg), void *arg);
-struct cache_space { u64 total, free, used, inodes, inodes_free; };	/* free: for everybody; inodes 0: no such limit */
+struct cache_space { u64 total, free, used, inodes, inodes_free; };	/* free: for everybody; inodes 0: no limit of their own */
 void cache_space(const struct cache *c, struct cache_space *s);
 /* Shard sequence numbers: what INVALs have been applied. */
 struct cache_seq { u64 epoch, seq; };
@@ -323,8 +325,12 @@ typedef void use_fn(void *arg, struct use_brief *b, size_t n);
 /* The first @n behind @after (NULL: from the oldest on); fn from the loop, must free b. */
 void use_oldest(struct cache *c, const struct use_brief *after, size_t n, use_fn *fn, void *arg);
 s64 use_rank(s64 last_s, u64 bytes);		/* its place in the order */
-/* Looks for files with blocks and without a row; they become the oldest. */
-void use_scan(struct cache *c, void (*done)(void *arg, size_t found), void *arg);
+/* The same of directories: names were made, listed or opened in it just now; it is no more; oldest first, bytes 0. */
+void use_dir(struct cache *c, const u8 *oid);
+void use_dir_gone(struct cache *c, const u8 *oid);
+void use_oldest_dirs(struct cache *c, const struct use_brief *after, size_t n, use_fn *fn, void *arg);
+/* Looks for files with blocks (@dirs: for directories) without a row; they become the oldest. */
+void use_scan(struct cache *c, bool dirs, void (*done)(void *arg, size_t found), void *arg);
 void use_init(struct cache *c);
 void use_exit(struct cache *c);
 
@@ -382,6 +388,24 @@ void cache_unclaim(struct evict_job *j);
 void cache_punch(struct evict_job *j);
 /* Holds so many bytes of the disk in .augur/reserve; 0: lets them go. */
 void cache_reserve(struct cache *c, u64 bytes, void (*done)(void *arg, int res), void *arg);
+
+/* ---- forget.c: names that go while their owner has them (worker) ---- */
+struct forget_name { char *name; u8 oid[AUGUR_OID_LEN]; struct fh fh; bool is_dir, is_file, several; };
+struct forget_dir {
+	u8		oid[AUGUR_OID_LEN];
+	struct fh	fh;
+	size_t		max;		/* names at most */
+	u64		turn;		/* where to begin in one that has more */
+	struct forget_name *names;	/* out: not pinned; of directories those that are empty */
+	size_t		n;
+	bool		all;		/* out: there is no other name */
+	bool		disclaim;	/* in: the claim that all names are here goes, durably */
+	int		res;
+};
+/* A job for both: the names of the directories; or the claims of those that disclaim, written first and synced after. */
+struct forget_job { struct io_op op; struct cache *c; struct forget_dir *dirs; size_t n; void (*done)(struct forget_job *j); void *user; };
+void forget_list(struct forget_job *j);
+void forget_disclaim(struct forget_job *j);
 
 /* ---- settle.c ---- */
 void settle_start(struct cache *c);		/* the timer */

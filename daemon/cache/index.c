@@ -32,6 +32,8 @@ const char index_schema[] =
 	"CREATE TABLE IF NOT EXISTS use(oid BLOB PRIMARY KEY, last INTEGER NOT NULL, bytes INTEGER NOT NULL,"
 	" rank INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX IF NOT EXISTS use_rank ON use(rank, oid);"
+	"CREATE TABLE IF NOT EXISTS dir_use(oid BLOB PRIMARY KEY, last INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+	"CREATE INDEX IF NOT EXISTS dir_use_last ON dir_use(last, oid);"
 	"CREATE TABLE IF NOT EXISTS pin(oid BLOB PRIMARY KEY, path BLOB NOT NULL) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE IF NOT EXISTS seq(shard INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, seq INTEGER NOT NULL) STRICT;";
 
@@ -222,7 +224,7 @@ int index_forget(sqlite3 *sq, const u8 *oid)
 {
 	static const char *const sql[] = {
 		"DELETE FROM obj WHERE oid = ?1", "DELETE FROM map WHERE oid = ?1", "DELETE FROM name WHERE oid = ?1",
-		"DELETE FROM use WHERE oid = ?1",
+		"DELETE FROM use WHERE oid = ?1", "DELETE FROM dir_use WHERE oid = ?1",
 	};
 	int err = 0;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * use.c - which objects hold bytes here, and in which order they go when room is short.
+ * use.c - which objects hold bytes here, and in which order they go when room is short; and in
+ * which order directories lose their names when inodes are.
  *
  * The order is by last use, seen by opens and fills, to the second; a small file counts as used
  * up to CREDIT_S later than it was, because it saves a whole round trip and frees next to
@@ -23,7 +24,7 @@
 #define CREDIT_S	600
 #define SMALL		65536
 
-enum { USED = 1 << 0, SIZED = 1 << 1, GONE = 1 << 2, FOUND = 1 << 3 };
+enum { USED = 1 << 0, SIZED = 1 << 1, GONE = 1 << 2, FOUND = 1 << 3, DIR_USE = 1 << 4 };
 
 struct use { u8 oid[AUGUR_OID_LEN]; s64 last; u64 bytes; u8 what; };
 
@@ -45,6 +46,20 @@ static int db_step(sqlite3_stmt *st)
 	return rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : db_errno(rc);
 }
 
+static int db_use_dir(sqlite3 *sq, const struct use *u)
+{
+	sqlite3_stmt *st = db_stmt(sq, u->what & GONE ? "DELETE FROM dir_use WHERE oid = ?1" :
+				       u->what & FOUND ? "INSERT OR IGNORE INTO dir_use VALUES(?1, ?2)" :
+				       "INSERT OR REPLACE INTO dir_use VALUES(?1, ?2)");
+
+	if (!st)
+		return -EIO;
+	sqlite3_bind_blob(st, 1, u->oid, AUGUR_OID_LEN, SQLITE_STATIC);
+	if (!(u->what & GONE))
+		sqlite3_bind_int64(st, 2, u->last);
+	return db_step(st);
+}
+
 static int db_use(sqlite3 *sq, const struct use *u)
 {
 	static const char sized[] = "INSERT INTO use VALUES(?1, ?2, ?3, ?2 + min(600, 600 * 65536 / max(?3, 1)))"
@@ -52,8 +67,12 @@ static int db_use(sqlite3 *sq, const struct use *u)
 	static const char used[] = "UPDATE use SET last = ?2, rank = ?2 + min(600, 600 * 65536 / max(bytes, 1)) WHERE oid = ?1";
 	static const char found[] = "INSERT OR IGNORE INTO use VALUES(?1, ?2, ?3, ?2 + min(600, 600 * 65536 / max(?3, 1)))";
 	bool bytes = u->what & (SIZED | FOUND);
-	sqlite3_stmt *st = db_stmt(sq, u->what & GONE ? "DELETE FROM use WHERE oid = ?1" : u->what & SIZED ? sized :
-					u->what & FOUND ? found : used);
+	sqlite3_stmt *st;
+
+	if (u->what & DIR_USE)
+		return db_use_dir(sq, u);
+	st = db_stmt(sq, u->what & GONE ? "DELETE FROM use WHERE oid = ?1" : u->what & SIZED ? sized :
+			 u->what & FOUND ? found : used);
 
 	if (!st)
 		return -EIO;
@@ -183,10 +202,24 @@ void use_gone(struct cache *c, const u8 *oid)
 	use_of(c, oid)->what = GONE;
 }
 
+void use_dir(struct cache *c, const u8 *oid)
+{
+	struct use *u = use_of(c, oid);
+
+	u->what = USED | DIR_USE;
+	u->last = now_s(c);
+}
+
+void use_dir_gone(struct cache *c, const u8 *oid)
+{
+	use_of(c, oid)->what = GONE | DIR_USE;
+}
+
 /* ---- the oldest ---- */
 
 struct oldest {
 	struct db_job	job;
+	const char	*sql;
 	struct use_brief after, *b;
 	size_t		want, n;
 	use_fn		*fn;
@@ -196,8 +229,7 @@ struct oldest {
 static int db_oldest(sqlite3 *sq, struct db_job *job)
 {
 	struct oldest *q = container_of(job, struct oldest, job);
-	sqlite3_stmt *st = db_stmt(sq, "SELECT oid, bytes, rank FROM use WHERE rank > ?1 OR (rank = ?1 AND oid > ?2)"
-				       " ORDER BY rank, oid LIMIT ?3");
+	sqlite3_stmt *st = db_stmt(sq, q->sql);
 
 	if (!st)
 		return -EIO;
@@ -226,9 +258,11 @@ static void oldest_done(struct db_job *job, int res)
 	free(q);
 }
 
-void use_oldest(struct cache *c, const struct use_brief *after, size_t n, use_fn *fn, void *arg)
+static void oldest(struct cache *c, const char *sql, const struct use_brief *after, size_t n, use_fn *fn, void *arg)
 {
 	struct oldest *q = xcalloc(1, sizeof(*q));
+
+	q->sql = sql;
 
 	if (c->db)
 		use_flush(c);
@@ -245,6 +279,18 @@ void use_oldest(struct cache *c, const struct use_brief *after, size_t n, use_fn
 	index_queue(c, &q->job);
 }
 
+void use_oldest(struct cache *c, const struct use_brief *after, size_t n, use_fn *fn, void *arg)
+{
+	oldest(c, "SELECT oid, bytes, rank FROM use WHERE rank > ?1 OR (rank = ?1 AND oid > ?2)"
+		  " ORDER BY rank, oid LIMIT ?3", after, n, fn, arg);
+}
+
+void use_oldest_dirs(struct cache *c, const struct use_brief *after, size_t n, use_fn *fn, void *arg)
+{
+	oldest(c, "SELECT oid, 0, last FROM dir_use WHERE last > ?1 OR (last = ?1 AND oid > ?2)"
+		  " ORDER BY last, oid LIMIT ?3", after, n, fn, arg);
+}
+
 /* ---- the walk ---- */
 
 struct scan_dir { struct list link; struct fh fh; };
@@ -257,6 +303,7 @@ struct scan {
 	struct use_found *files;
 	struct fh	*subs;
 	size_t		nfiles, nsubs, total;
+	bool		want_dirs;	/* these are looked for, in place of files */
 	void		(*done)(void *arg, size_t found);
 	void		*arg;
 };
@@ -273,7 +320,9 @@ static void scan_name(struct scan *s, int dir, struct lower_name *ln)
 		return;
 	if (S_ISDIR(st.st_mode) && !fh_of(fd, "", &s->subs[s->nsubs])) {
 		s->nsubs++;
-	} else if (S_ISREG(st.st_mode) && st.st_blocks) {
+		if (s->want_dirs)
+			memcpy(s->files[s->nfiles++].oid, rec.oid, AUGUR_OID_LEN);
+	} else if (!s->want_dirs && S_ISREG(st.st_mode) && st.st_blocks) {
 		memcpy(s->files[s->nfiles].oid, rec.oid, AUGUR_OID_LEN);
 		s->files[s->nfiles++].bytes = (u64)st.st_blocks * 512;
 	}
@@ -304,6 +353,16 @@ static void scan_push(struct scan *s, const struct fh *fh)
 	list_add_tail(&s->dirs, &d->link);
 }
 
+static void scan_found(struct cache *c, const u8 *oid, u64 bytes, int what)
+{
+	struct use *u = use_of(c, oid);
+
+	if (u->what)
+		return;
+	u->what = what;
+	u->bytes = bytes;
+}
+
 static void scan_next(struct scan *s);
 
 static void scan_done(struct io_op *op, int res)
@@ -311,14 +370,8 @@ static void scan_done(struct io_op *op, int res)
 	struct scan *s = container_of(op, struct scan, op);
 
 	cache_worked(s->c);
-	for (size_t i = 0; i < s->nfiles && s->c->db; i++) {
-		struct use *u = use_of(s->c, s->files[i].oid);
-
-		if (u->what)
-			continue;
-		u->what = FOUND;
-		u->bytes = s->files[i].bytes;
-	}
+	for (size_t i = 0; i < s->nfiles && s->c->db; i++)
+		scan_found(s->c, s->files[i].oid, s->files[i].bytes, FOUND | (s->want_dirs ? DIR_USE : 0));
 	for (size_t i = 0; i < s->nsubs; i++)
 		scan_push(s, &s->subs[i]);
 	s->total += s->nfiles;
@@ -352,17 +405,20 @@ static void scan_next(struct scan *s)
 	cache_work(s->c, &s->op, scan_work, s);
 }
 
-void use_scan(struct cache *c, void (*done)(void *arg, size_t found), void *arg)
+void use_scan(struct cache *c, bool dirs, void (*done)(void *arg, size_t found), void *arg)
 {
 	struct scan *s = xcalloc(1, sizeof(*s));
 	struct fh root;
 
 	s->c = c;
+	s->want_dirs = dirs;
 	s->done = done;
 	s->arg = arg;
 	list_init(&s->dirs);
 	if (!fh_of(c->root_fd, "", &root))
 		scan_push(s, &root);
+	if (dirs && c->db)
+		scan_found(c, c->root_oid, 0, FOUND | DIR_USE);
 	scan_next(s);
 }
 

@@ -314,7 +314,7 @@ int upcall_switch(struct upcall_mount *m, const struct fh *parent, const char *n
 }
 
 int upcall_remove(struct upcall_mount *m, const struct fh *parent, const char *name, size_t name_len,
-		  const struct fh *old_fh)
+		  const struct fh *old_fh, bool forget)
 {
 	struct mount *mt = container_of(m, struct mount, pub);
 	struct nl_msg *msg;
@@ -327,6 +327,8 @@ int upcall_remove(struct upcall_mount *m, const struct fh *parent, const char *n
 	nla_put(msg, AUGUR_A_PARENT_FH, parent->len, parent->b);
 	nla_put(msg, AUGUR_A_NAME, name_len, name);
 	nla_put(msg, AUGUR_A_OLD_FH, old_fh->len, old_fh->b);
+	if (forget)
+		nla_put_u32(msg, AUGUR_A_FLAGS, AUGUR_RM_FORGET);
 	return nl_ask(&mt->req, msg, NULL, NULL);
 }
 

@@ -114,8 +114,9 @@ int upcall_fill_begin(struct upcall_mount *m, const u8 *oid, const struct fh *fh
 		      struct upcall_range *r, int *n, u64 *grant, u32 *flags);
 int upcall_switch(struct upcall_mount *m, const struct fh *parent, const char *name, size_t name_len,
 		  const struct fh *old_fh, const struct fh *new_fh, const char *tmp_name);
+/* @forget: the owner has it still; -EBUSY if anybody uses it or looks for names there. */
 int upcall_remove(struct upcall_mount *m, const struct fh *parent, const char *name, size_t name_len,
-		  const struct fh *old_fh);
+		  const struct fh *old_fh, bool forget);
 /*
  * Leave to drop all bytes (len 0), or those of a streamed range; @ask: only what it would say.
  * -EBUSY: *why is AUGUR_BUSY_*.

@@ -71,6 +71,10 @@ static int check_knobs(struct augur_opts *opts)
 	}
 	opts->evict_stop = opts->evict_cull + 1;
 	CHECK(augur_opts_check(NULL, opts) == -EINVAL);
+	opts->evict_stop = opts->evict_cull;
+	CHECK(!augur_opts_check(NULL, opts));
+	opts->evict_inode_cull = opts->evict_inode_run + 1;
+	CHECK(augur_opts_check(NULL, opts) == -EINVAL);
 	return 0;
 }
 

@@ -56,6 +56,9 @@ def between():
     refused(E.EINVAL, vol.sysfs, "evict/run", 6)
     vol.sysfs("evict/run", 30); vol.sysfs("evict/cull", 20); vol.sysfs("evict/stop", 20)
     refused(E.EINVAL, vol.sysfs, "evict/cull", 31)
+    refused(E.EINVAL, vol.sysfs, "evict/inode_stop", 8)
+    vol.sysfs("evict/inode_run", 50); vol.sysfs("evict/inode_cull", 50)
+    refused(E.EINVAL, vol.sysfs, "evict/inode_run", 49)
 
 def polled():
     "a changed knob, and the state, wake who polls"

@@ -16,7 +16,7 @@
 # the kernel log    expect_dmesg REGEX (lines that would fail the test but are meant) · dmesg_has REGEX (since the test began)
 # memory            no_leaks [REGEX of leaks that are the kernel's own] (in User-mode Linux: what nobody points to any more, seen before the module is removed)
 # network           net_up · link RTT_MS [RATE] · on HOST CMD... (client client2 srv1..srv4; 10.9.0.100, .101, .1-.4) · wire_bytes · agent_bytes
-# disks             scratch NAME [MIB] [ext4|xfs|btrfs]  -> mounted at /NAME (cache, origin) · knows_fs TYPE
+# disks             scratch NAME [MIB] [ext4|xfs|btrfs]  -> mounted at /NAME (cache, origin); INODES=N: an ext4 with so many · knows_fs TYPE
 # origin            origin_make [DIR] [mktree options] (tests/lib/mktree.py) -> default /origin on its own ext4
 # daemons           proxy_start ID [ARG...] (PROXIES="p1 p2", SEED=1, PROXY_ARGS=) · agent_start [HOST] [ARG...] · daemon_stop NAME [SIGNAL]
 #                   daemon_pid NAME · daemon_log NAME            NAME: p1.. or agent, agent-client2
@@ -190,7 +190,7 @@ scratch() {
 		case $name in cache) dev=/dev/vdd ;; origin) dev=/dev/vde ;; *) fail "scratch: only cache and origin have a disk" ;; esac
 	fi
 	case $fs in
-	ext4) mkfs.ext4 -qF -E nodiscard,lazy_itable_init=1,lazy_journal_init=1 "$dev" "${mib}M" ;;
+	ext4) mkfs.ext4 -qF -E nodiscard,lazy_itable_init=1,lazy_journal_init=1 ${INODES:+-N "$INODES"} "$dev" "${mib}M" ;;
 	xfs) mkfs.xfs -qfK "$dev" ;;
 	btrfs) modprobe btrfs; mkfs.btrfs -qfK "$dev" ;;
 	esac

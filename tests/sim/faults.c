@@ -8,7 +8,7 @@
 
 #define FAULTS_MAX	16
 
-enum fault_kind { F_RESET, F_CUT, F_CUT_ANSWER, F_REFUSE, F_PROXY, F_AGENT, F_KILL, F_CACHE_DISK, F_FILL, F_ORIGIN_DISK };
+enum fault_kind { F_RESET, F_CUT, F_CUT_ANSWER, F_REFUSE, F_PROXY, F_AGENT, F_KILL, F_CACHE_DISK, F_FILL, F_INODES, F_ORIGIN_DISK };
 
 struct fault { struct event ev; enum fault_kind kind; };
 
@@ -16,6 +16,7 @@ static struct fault plan[FAULTS_MAX];
 static unsigned int nplan;
 static struct event squeeze_ev;
 static u64 squeeze_until;
+static bool squeeze_inodes;
 
 static void break_disk(int node, bool cache)
 {
@@ -36,12 +37,16 @@ static void squeeze(struct event *e)
 		kernel_hold(false);
 		return;
 	}
-	disk_squeeze(below(chance(700) ? 128 << 10 : 2 << 20));
+	if (squeeze_inodes)
+		disk_squeeze_inodes(below(chance(700) ? 3 : 20));
+	else
+		disk_squeeze(below(chance(700) ? 128 << 10 : 2 << 20));
 	event_at(&squeeze_ev, min(squeeze_until, sim_now + between(30 * MSEC, 800 * MSEC)), squeeze);
 }
 
-static void fill_disk(void)
+static void fill_disk(bool inodes)
 {
+	squeeze_inodes = inodes;
 	squeeze_until = sim_now + between(200 * MSEC, 8 * SEC);
 	disk_trouble(AGENT, squeeze_until);
 	kernel_hold(chance(500));
@@ -78,7 +83,9 @@ static void strike(struct event *e)
 		agent_bounce(f->kind == F_KILL);
 		break;
 	case F_FILL:
-		fill_disk();
+	case F_INODES:
+		disk_release();		/* of what another one holds */
+		fill_disk(f->kind == F_INODES);
 		break;
 	case F_CACHE_DISK:
 		break_disk(AGENT, true);
@@ -92,7 +99,7 @@ void faults_plan(u64 from, u64 to)
 {
 	static const enum fault_kind kinds[] = {
 		F_RESET, F_RESET, F_RESET, F_CUT, F_CUT, F_CUT_ANSWER, F_REFUSE, F_PROXY, F_PROXY, F_AGENT, F_KILL, F_CACHE_DISK,
-		F_CACHE_DISK, F_CACHE_DISK, F_FILL, F_FILL, F_ORIGIN_DISK, F_ORIGIN_DISK,
+		F_CACHE_DISK, F_CACHE_DISK, F_FILL, F_FILL, F_INODES, F_INODES, F_ORIGIN_DISK, F_ORIGIN_DISK,
 	};
 
 	nplan = below(FAULTS_MAX + 1);

@@ -98,13 +98,13 @@ static size_t some_of(size_t len)
 
 /* ---- room ---- */
 
-static void resize(u64 bytes)
+static void resize(const char *what, u64 n)
 {
 	char opts[32];
 
-	snprintf(opts, sizeof(opts), "size=%lu", bytes);
+	snprintf(opts, sizeof(opts), "%s=%lu", what, n);
 	if (mount("sim", cache_mount, "tmpfs", MS_REMOUNT, opts))
-		violated("the cache's disk does not take the size %lu: %s", bytes, strerror(errno));
+		violated("the cache's disk does not take %s: %s", opts, strerror(errno));
 }
 
 void disk_squeeze(u64 room)
@@ -117,12 +117,24 @@ void disk_squeeze(u64 room)
 	used = (u64)(sv.f_blocks - sv.f_bfree) * sv.f_frsize;
 	hits[HIT_SQUEEZE]++;
 	note("the cache's disk: %lu bytes, %lu of them free", used + room, room);
-	resize(max(used + room, (u64)sv.f_frsize));
+	resize("size", max(used + room, (u64)sv.f_frsize));
+}
+
+void disk_squeeze_inodes(u64 room)
+{
+	struct statvfs sv;
+
+	if (statvfs(cache_mount, &sv))
+		violated("the cache's disk: %s", strerror(errno));
+	hits[HIT_INODES]++;
+	note("the cache's disk: %lu inodes, %lu of them free", (u64)(sv.f_files - sv.f_ffree) + room, room);
+	resize("nr_inodes", sv.f_files - sv.f_ffree + room);
 }
 
 void disk_release(void)
 {
-	resize(SIM_DISK);
+	resize("size", SIM_DISK);
+	resize("nr_inodes", SIM_INODES);
 }
 
 void disk_trouble(int node, u64 until)
@@ -139,7 +151,8 @@ u64 disk_trouble_until(int node)
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...)
 {
-	static const struct { const char *name, *value; } knobs[] = { { "run", "30" }, { "cull", "20" }, { "stop", "10" } };
+	static const struct { const char *name, *value; } knobs[] = { { "run", "30" }, { "cull", "20" }, { "stop", "10" },
+		{ "inode_run", "30" }, { "inode_cull", "20" }, { "inode_stop", "10" } };
 	const char *name = strncmp(path, "/sys/fs/augurfs/", 16) ? NULL : strrchr(path, '/') + 1;
 	mode_t mode = 0;
 	va_list ap;

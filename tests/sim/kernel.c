@@ -556,14 +556,49 @@ int upcall_switch(struct upcall_mount *m, const struct fh *parent, const char *n
 	return renameat(tmp_fd, tmp, fd, name) ? -errno : 0;
 }
 
-int upcall_remove(struct upcall_mount *m, const struct fh *parent, const char *name, size_t len, const struct fh *old_fh)
+/* Who waits for an answer about it holds it. */
+static bool is_awaited(const struct kino *k)
+{
+	for (struct list *p = reqs.next; p != &reqs; p = p->next)
+		if (container_of(p, struct kreq, link)->k == k && container_of(p, struct kreq, link)->fn)
+			return true;
+	return false;
+}
+
+/*
+ * A directory has all names or not as its record says from now on: its inode may go from memory at
+ * any moment, and come back.
+ */
+static int may_forget(int dir_fd, const struct fh *fh)
+{
+	struct kino *k = kino_of_fh(fh), *dir;
+	struct augur_rec rec;
+	bool stale;
+
+	if (!k || kino_of(dir_fd, &dir, &stale) || record_of(dir_fd, &rec))
+		return -ESTALE;
+	if (is_awaited(dir) || is_awaited(k) || k->opens || held || (!sim_quiet && chance(50)))
+		return -EBUSY;
+	for (u64 c = 0; !k->dir && c < augur_chunks(k->size, k->shift); c++)
+		if (k->lent[c])
+			return -EBUSY;
+	dir->complete = rec.flags & AUGUR_REC_COMPLETE;
+	hits[HIT_FORGET]++;
+	return 0;
+}
+
+int upcall_remove(struct upcall_mount *m, const struct fh *parent, const char *name, size_t len, const struct fh *old_fh,
+		  bool forget)
 {
 	AS_KERNEL;
 	CLEANUP_CLOSE int fd = name_fd(parent, name, old_fh);
+	int err;
 
 	if (fd < 0)
 		return fd;
-	note("remove %s", name);
+	if (forget && (err = may_forget(fd, old_fh)))
+		return err;
+	note("%s %s", forget ? "forget" : "remove", name);
 	return unlinkat(fd, name, 0) && unlinkat(fd, name, AT_REMOVEDIR) ? -errno : 0;
 }
 

@@ -15,6 +15,7 @@ static const char *const names[SEEDED_BUGS] = {
 	[SEEDED_STALE_REPLY] = "stale-reply",
 	[SEEDED_LOST_ROWS] = "lost-rows",
 	[SEEDED_LOST_HOLES] = "lost-holes",
+	[SEEDED_KEPT_CLAIM] = "kept-claim",
 };
 
 int seeded_choose(const char *name)

@@ -31,6 +31,7 @@
 #define TIMEOUT_MS	8000
 #define PROXIES		3
 #define SIM_DISK	(256ul << 20)		/* bytes of each filesystem */
+#define SIM_INODES	100000ul		/* of the cache's */
 
 /* ---- world.c ---- */
 struct event { u64 at, key; size_t place; bool queued; void (*fn)(struct event *e); };
@@ -40,7 +41,7 @@ extern bool sim_quiet;				/* the load is over and the world is healed */
 #define SIM_HITS(X)								\
 	X(RESET, "reset") X(DROP, "drop") X(DELAY, "delay") X(REORDER, "reorder") X(CUT_ANSWER, "cut_answer")	\
 	X(REFUSE, "refuse") X(PROXY, "proxy_restart") X(AGENT, "agent_restart") X(AGENT_KILL, "agent_kill") X(EIO, "eio") X(ENOSPC, "enospc")	\
-	X(SHORT, "short_io") X(SLOW, "slow_disk") X(SQUEEZE, "disk_filled") X(EVICT, "evict") X(STREAM, "stream")	\
+	X(SHORT, "short_io") X(SLOW, "slow_disk") X(SQUEEZE, "disk_filled") X(INODES, "inodes_filled") X(FORGET, "forget") X(EVICT, "evict") X(STREAM, "stream")	\
 	X(NO_DAEMON, "no_daemon") X(KILL, "kill") X(TIMEOUT, "timeout")
 #define SIM_HIT(id, name) HIT_##id,
 enum hit { SIM_HITS(SIM_HIT) HITS };
@@ -111,6 +112,7 @@ extern struct disk disks[NODES];
 u64 disk_delay(int node);
 /* Somebody else fills the cache's disk up to @room bytes; he takes it all away. */
 void disk_squeeze(u64 room);
+void disk_squeeze_inodes(u64 room);		/* the same of its inodes */
 void disk_release(void);
 void disk_trouble(int node, u64 until);		/* it may refuse everything as long as that */
 u64 disk_trouble_until(int node);

@@ -22,6 +22,9 @@ static struct fake {
 	unsigned int	begins, ends, end_ranges, invals[8], switches, removes, leases, settles, complete_ends;
 	unsigned int	asks, evicts, pins;
 	unsigned int	removes_complete;	/* of directories that said they were complete */
+	unsigned int	forgets, forgets_claimed;	/* of these in directories that said that all names are there */
+	const char	*keeps;			/* this name is in use */
+	void		(*removing)(const char *name);
 	u32		evict_busy;		/* AUGUR_BUSY_*: refused */
 	u32		whole_busy;		/* the same of all of an object; ranges go */
 	int		evict_err;		/* refused for good */
@@ -146,12 +149,20 @@ static bool says_complete(const struct fh *fh)
 }
 
 int upcall_remove(struct upcall_mount *m, const struct fh *parent, const char *name, size_t len,
-		  const struct fh *old_fh)
+		  const struct fh *old_fh, bool forget)
 {
 	int fd = fake_name(parent, name, old_fh), err;
 
 	if (fd < 0)
 		return fd;
+	fake.forgets += forget;
+	fake.forgets_claimed += forget && says_complete(parent);
+	if (forget && fake.removing)
+		fake.removing(name);
+	if (forget && fake.keeps && !strcmp(name, fake.keeps)) {
+		close(fd);
+		return -EBUSY;
+	}
 	fake.removes_complete += says_complete(old_fh);
 	err = unlinkat(fd, name, 0) && unlinkat(fd, name, AT_REMOVEDIR) ? -errno : 0;
 	close(fd);

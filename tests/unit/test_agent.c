@@ -28,6 +28,7 @@
 #include <sys/xattr.h>
 
 #include "agent/agent.h"
+#include "cache/index.h"
 #include "base/log.h"
 #include "fake_kernel.h"
 #include "role.h"
@@ -53,7 +54,32 @@ void role_ready(struct role_cfg *cfg)
 
 /* ---- a disk that has no room for one file beyond so much of it ---- */
 
-static struct { pthread_mutex_t lock; ino_t ino; u64 room; unsigned int refused; } disk = { .lock = PTHREAD_MUTEX_INITIALIZER };
+static struct { pthread_mutex_t lock; ino_t ino; u64 room; unsigned int refused; bool counted; u64 inodes; } disk = {
+	.lock = PTHREAD_MUTEX_INITIALIZER,
+};
+
+/* With so many inodes, if they are counted. */
+int openat(int fd, const char *path, int flags, ...)
+{
+	bool makes = (flags & O_CREAT) && (flags & O_EXCL);
+	mode_t mode = 0;
+	bool none;
+	va_list ap;
+
+	if (flags & O_CREAT) {
+		va_start(ap, flags);
+		mode = va_arg(ap, mode_t);
+		va_end(ap);
+	}
+	pthread_mutex_lock(&disk.lock);
+	none = makes && disk.counted && !disk.inodes && faccessat(fd, path, F_OK, AT_SYMLINK_NOFOLLOW);
+	if (makes && disk.counted && !none)
+		disk.inodes -= disk.inodes && faccessat(fd, path, F_OK, AT_SYMLINK_NOFOLLOW);
+	disk.refused += none;
+	pthread_mutex_unlock(&disk.lock);
+	errno = ENOSPC;
+	return none ? -1 : syscall(SYS_openat, fd, path, flags, mode);
+}
 
 ssize_t pwrite(int fd, const void *p, size_t len, off_t off)
 {
@@ -83,7 +109,8 @@ int fstatvfs(int fd, struct statvfs *sv)
 		return -1;
 	*sv = (struct statvfs){ .f_bsize = sf.f_bsize, .f_frsize = sf.f_frsize, .f_blocks = sf.f_blocks,
 				.f_bfree = disk.ino ? 0 : sf.f_bfree, .f_bavail = disk.ino ? 0 : sf.f_bavail,
-				.f_files = sf.f_files, .f_ffree = sf.f_ffree, .f_favail = sf.f_ffree };
+				.f_files = disk.counted ? 1000 : sf.f_files,
+				.f_ffree = sf.f_ffree, .f_favail = disk.counted ? disk.inodes : sf.f_ffree };
 	return 0;
 }
 
@@ -1050,6 +1077,144 @@ static void after_a_power_cut(void **state)
 	assert_int_equal(a.st.st_ino, b.st.st_ino);
 }
 
+/* ---- names that go to make room ---- */
+
+static void forget(u64 want)
+{
+	forget_names(v, want);
+	assert_true(until(20000, !v->space.forget));
+}
+
+static unsigned int rows(const char *name)
+{
+	CLEANUP_FREE char *text = xasprintf("SELECT count(*) FROM obj WHERE name = CAST('%s' AS BLOB)", name);
+	sqlite3_stmt *st;
+	unsigned int n;
+	sqlite3 *sq;
+
+	assert_int_equal(sqlite3_open(at("cache/.augur/db"), &sq), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(sq, text, -1, &st, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	n = sqlite3_column_int(st, 0);
+	sqlite3_finalize(st);
+	sqlite3_close(sq);
+	return n;
+}
+
+/* All that nobody uses goes, and the directories after it; a claim never outlives a name. What is asked for is the same as before. */
+static void names_are_forgotten(void **state)
+{
+	struct seen kept, was, is;
+	u64 gone = v->c->names_forgotten;
+
+	for (int e = 0; e < 5; e++)
+		assert_int_equal(populate(at("all/e%d", e) + strlen(top) + 1), 0);
+	assert_int_equal(fetch("all/e1/f2", 0, 1), 0);
+	settle_all();
+	assert_int_equal(look("all/e1/f2", &kept), 0);
+	assert_int_equal(look("all/e2/f5", &was), 0);
+	assert_int_equal(look("all/e1", &is), 0);
+	assert_true(is.rec.flags & AUGUR_REC_COMPLETE);
+
+	/* Few are wanted: the longest unused go, and not all. */
+	forget(10);
+	assert_true(v->c->names_forgotten >= gone + 10);
+	assert_int_equal(look("all/e1/f2", &is), 0);
+
+	fake.keeps = "f2";
+	fake.forgets = 0;
+	forget(1 << 20);
+	assert_true(fake.forgets > 20);
+	assert_int_equal(fake.forgets_claimed, 0);
+	assert_int_equal(look("all/e1/f2", &is), 0);
+	assert_true(fh_equal(&is.fh, &kept.fh));
+	assert_int_equal(look("all/e1/f3", &is), -ENOENT);
+	assert_int_equal(look("all/e1", &is), 0);
+	assert_false(is.rec.flags & AUGUR_REC_COMPLETE);
+
+	fake.keeps = NULL;
+	forget(1 << 20);		/* e1 and the others are empty: they are names of "all" now */
+	forget(1 << 20);
+	assert_int_equal(fake.forgets_claimed, 0);
+	assert_int_equal(look("all/e2", &is), -ENOENT);
+	assert_int_equal(look("all", &is), -ENOENT);
+	index_flush(v->c);
+	assert_true(until(3000, !rows("e2")));
+
+	assert_int_equal(lookup("", "all"), 0);
+	assert_int_equal(lookup("all", "e2"), 0);
+	assert_int_equal(lookup("all/e2", "f5"), 0);
+	assert_int_equal(look("all/e2/f5", &is), 0);
+	assert_memory_equal(is.oid, was.oid, AUGUR_OID_LEN);
+	assert_false(fh_equal(&is.fh, &was.fh));
+	assert_int_equal(fetch("all/e2/f5", 0, 1), 0);
+	assert_true(same_bytes(at("origin/all/e2/f5"), at("cache/root/all/e2/f5")));
+	assert_int_equal(lookup("all/e2", "nowhere"), -ENOENT);
+	assert_true(until(8000, dir_is("all")));
+	assert_true(until(8000, dir_is("")));
+}
+
+static void freed(const char *name)
+{
+	disk.inodes++;
+}
+
+/* Whoever needs an inode waits for names that go; if none may, he is told so in time. */
+static void a_name_waits_for_an_inode(void **state)
+{
+	struct seen s;
+	u64 gone, id;
+
+	forget(1 << 20);
+	assert_int_equal(lookup("", "d5"), 0);
+	assert_int_equal(populate("d5"), 0);
+	assert_int_equal(lookup("", "all"), 0);
+	assert_int_equal(lookup("all", "e3"), 0);
+	assert_int_equal(look("all/e3/f1", &s), -ENOENT);
+	disk.counted = true;
+	disk.inodes = disk.refused = 0;
+	gone = v->c->names_forgotten;
+	fake.removing = freed;
+	assert_int_equal(lookup("all/e3", "f1"), 0);
+	assert_true(disk.refused > 0);
+	assert_int_equal(look("all/e3/f1", &s), 0);
+	assert_true(v->c->names_forgotten > gone);
+
+	forget(1 << 20);
+	fake.removing = NULL;
+	disk.counted = false;
+	assert_int_equal(lookup("", "d5"), 0);
+	disk.counted = true;
+	disk.inodes = 0;
+	assert_int_equal(look("d5", &s), 0);
+	id = ask(AUGUR_OP_LOOKUP, s.oid, &s.fh, "f1", 0, 0, 0);
+	assert_true(until(10000, v->space.state == SPACE_FULL));
+	assert_false(reply_of(id)->come);
+	assert_int_equal(wait_reply(id), -ENOSPC);
+	disk.counted = false;
+	assert_int_equal(lookup("d5", "f1"), 0);
+	assert_true(until(10000, v->space.state == SPACE_OK));
+}
+
+/* xfs has no number of inodes but the most that it may have. */
+static void inodes_of_free_blocks(void **state)
+{
+	bool was = v->c->inodes_of_blocks;
+	struct cache_space cs;
+
+	v->c->inodes_of_blocks = true;
+	disk.counted = true;
+	disk.inodes = 1ull << 50;
+	cache_space(v->c, &cs);
+	assert_int_equal(cs.inodes, 0);
+	disk.inodes = 3;
+	cache_space(v->c, &cs);
+	assert_int_equal(cs.inodes, 1000);
+	assert_int_equal(cs.inodes_free, 3);
+	v->c->inodes_of_blocks = was;
+	disk.counted = false;
+}
+
 static void nothing_leaks(void **state)
 {
 	until(3000, v->reqs.live == 0 && v->dirs.live == 0 && fake.begins == fake.ends);
@@ -1572,8 +1737,10 @@ int main(void)
 		cmocka_unit_test(names_go_and_change),
 		cmocka_unit_test(directories_show_changes), cmocka_unit_test(cancelled_ones_go),
 		cmocka_unit_test(pins_of_several_names), cmocka_unit_test(pins_follow_names),
-		cmocka_unit_test(pins_of_what_is_no_more), cmocka_unit_test(pins_of_the_last_name), cmocka_unit_test(pins_follow_paths), cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(events_are_told), cmocka_unit_test(lost_rows_are_found),
-		cmocka_unit_test(after_a_power_cut), cmocka_unit_test(nothing_leaks),
+		cmocka_unit_test(pins_of_what_is_no_more), cmocka_unit_test(pins_of_the_last_name), cmocka_unit_test(pins_follow_paths),
+		cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(events_are_told), cmocka_unit_test(lost_rows_are_found),
+		cmocka_unit_test(after_a_power_cut), cmocka_unit_test(names_are_forgotten), cmocka_unit_test(a_name_waits_for_an_inode),
+		cmocka_unit_test(inodes_of_free_blocks), cmocka_unit_test(nothing_leaks),
 		cmocka_unit_test(each_proxy_is_told_once), cmocka_unit_test(a_dead_proxy_is_down),
 		cmocka_unit_test(a_silent_proxy_is_connecting),
 	};

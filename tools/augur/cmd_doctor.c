@@ -23,6 +23,8 @@
 #define XFS_SUPER_MAGIC 0x58465342
 #endif
 
+#define INODE_MAX 2048	/* bytes; xfs has none that are larger */
+
 void check_add(struct checkup *c, enum check_state s, const char *name, const char *fix, const char *fmt, ...)
 {
 	static const char *const words[] = { "ok", "warn", "fail" };
@@ -110,21 +112,34 @@ static const char *fs_name(long type)
 	}
 }
 
+/* As the agent reckons: xfs makes inodes of free blocks, up to a number. */
+static double inodes_percent(const char *dir, const struct statvfs *sv)
+{
+	struct statfs sf;
+
+	if (!sv->f_files || (!statfs(dir, &sf) && (unsigned int)sf.f_type == XFS_SUPER_MAGIC &&
+			     sv->f_favail >= sv->f_bavail * sv->f_frsize / INODE_MAX))
+		return 100;
+	return 100.0 * (double)sv->f_favail / (double)sv->f_files;
+}
+
 static void check_space(struct checkup *c, const char *dir, unsigned long long id)
 {
 	struct statvfs sv;
 	long long stop = id ? sysfs_get_int(id, "evict/stop", 3) : 3;
 	long long cull = id ? sysfs_get_int(id, "evict/cull", 7) : 7;
+	long long inode_stop = id ? sysfs_get_int(id, "evict/inode_stop", 3) : 3;
+	long long inode_cull = id ? sysfs_get_int(id, "evict/inode_cull", 7) : 7;
 	double free_pc, inodes_pc;
 
 	if (statvfs(dir, &sv) || !sv.f_blocks)
 		return;
 	free_pc = 100.0 * (double)sv.f_bavail / (double)sv.f_blocks;
-	inodes_pc = sv.f_files ? 100.0 * (double)sv.f_favail / (double)sv.f_files : 100;
-	if (free_pc < (double)stop || inodes_pc < (double)stop)
+	inodes_pc = inodes_percent(dir, &sv);
+	if (free_pc < (double)stop || inodes_pc < (double)inode_stop)
 		check_add(c, CHECK_FAIL, "space", "free some, or choose a larger filesystem for the cache",
 			  "%s: %.1f%% of bytes and %.1f%% of inodes are free", dir, free_pc, inodes_pc);
-	else if (free_pc < (double)cull || inodes_pc < (double)cull)
+	else if (free_pc < (double)cull || inodes_pc < (double)inode_cull)
 		check_add(c, CHECK_WARN, "space", "free some, or choose a larger filesystem for the cache",
 			  "%s: %.1f%% of bytes and %.1f%% of inodes are free", dir, free_pc, inodes_pc);
 	else

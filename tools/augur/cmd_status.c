@@ -63,12 +63,27 @@ static void judge_proxies(struct health *h, json_t *dm)
 	degrade(h, "DEGRADED", "check that augurd --role proxy runs there: 'augur doctor'.", "augur-doctor(8)");
 }
 
+/* Below evict/inode_stop, where the filesystem was made with a number of inodes. */
+static bool few_inodes(json_t *c)
+{
+	long long all = json_int(c, "inodes", 0), stop = json_int(json_object_get(c, "watermarks"), "inode_stop", 0);
+
+	return all && json_int(c, "inodes_free", 0) * 100 / all < (stop > 1 ? stop : 1);
+}
+
 static void judge_room(struct health *h, json_t *dm)
 {
-	const char *state = json_str(json_object_get(dm, "cache"), "state", "ok");
+	json_t *c = json_object_get(dm, "cache");
+	const char *state = json_str(c, "state", "ok");
 
 	if (strcmp(state, "full") && strcmp(state, "streaming"))
 		return;
+	if (!strcmp(state, "full") && few_inodes(c)) {
+		snprintf(h->status, sizeof(h->status), "the cache's filesystem has no inodes for new names, and those that have one "
+			 "may not be forgotten.");
+		degrade(h, "DEGRADED", "'augur unpin', close files, or make it with more inodes.", "augur-evict(8)");
+		return;
+	}
 	snprintf(h->status, sizeof(h->status), "the cache's filesystem is full of what may not be evicted; "
 		 "absent bytes are read through a few chunks and not kept.");
 	degrade(h, "DEGRADED", "make room on it, 'augur unpin', or close files.", "augur-evict(8)");
@@ -192,6 +207,10 @@ static void print_cache(json_t *c)
 	       printable(json_str(c, "state", "?")), json_int(w, "cull", 0), json_int(w, "run", 0), json_int(w, "stop", 0));
 	printf(" evicted   %s of %lld objects; %s pinned by %lld pins\n", bytes_of(c, "evicted_bytes"),
 	       json_int(c, "evicted_objects", 0), bytes_of(c, "pinned_bytes"), json_int(c, "pins", 0));
+	if (json_int(c, "inodes", 0))
+		printf(" names     %lld of %lld inodes free; forgets names below %lld %%, up to %lld %%; %lld forgotten\n",
+		       json_int(c, "inodes_free", 0), json_int(c, "inodes", 0), json_int(w, "inode_cull", 0),
+		       json_int(w, "inode_run", 0), json_int(c, "names_forgotten", 0));
 }
 
 static void print_daemon(json_t *ans, json_t *dm)
