@@ -14,6 +14,11 @@
 #include "base/seeded.h"
 #include "cache/cache.h"
 
+#ifdef AUGUR_SEED_KEPT_CLAIM	/* a seeded bug that tests/powercut has to find: names go under a claim that still stands */
+#undef seeded
+#define seeded(bug) true
+#endif
+
 /* ---- what may go ---- */
 
 static bool is_empty(int dirfd, const char *name)

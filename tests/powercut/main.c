@@ -26,8 +26,8 @@
 extern char **environ;
 
 /* What the workload was doing, by its mark; PIN: a moment ago it was answered about pins. */
-enum phase { PHASE_OTHER, PHASE_FILL, PHASE_SWITCH, PHASE_EVICT, PHASE_PIN, PHASES };
-static const char *const phases[PHASES] = { "other", "fill", "switch", "evict", "pin" };
+enum phase { PHASE_OTHER, PHASE_FILL, PHASE_SWITCH, PHASE_EVICT, PHASE_PIN, PHASE_FORGET, PHASES };
+static const char *const phases[PHASES] = { "other", "fill", "switch", "evict", "pin", "forget" };
 #define PIN_SEGMENTS	3
 
 /* Of a result, behind id, segment and phase; the first FAULTS of them are to be 0. */

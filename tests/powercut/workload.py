@@ -6,10 +6,10 @@
 
 Every step (one system call that changes something) is followed by a look at the whole origin: what is new is appended to
 STATES (tests/powercut/states.c has the form). The content of a file is SHAKE128 of a key. `make` makes the tree,
-`round` reads through the mount, edits until both are equal, pins, and evicts in one of three ways; `over` only waits
-until both are equal. MARKS is "DEVICE:OFFSET", and what is written there is seen in the log of the disk between the
+`round` reads through the mount, edits until both are equal, pins, evicts in one of three ways, and has names forgotten;
+`over` only waits until both are equal. MARKS is "DEVICE:OFFSET", and what is written there is seen in the log of the disk between the
 writes of the cache: how many lines of STATES were over when the mount was last seen equal, what is being done (fill,
-switch, evict, other), how many lines of STATES that are about pins count.
+switch, evict, forget, other), how many lines of STATES that are about pins count.
 """
 import ctypes
 import hashlib
@@ -409,21 +409,26 @@ def asked():
         sys.exit("nothing pinned was to be evicted: %s" % res)
 
 
-def by_watermarks():
-    """As much as is free now is too little, while somebody reads."""
-    c, before = status(), evicted()
-    where = "/sys/fs/augurfs/%d/evict" % c["id"]
-    free = c["cache"]["free_bytes"] * 100 // c["cache"]["total_bytes"]
-    old = {n: open(os.path.join(where, n)).read() for n in ("run", "cull")}
+def with_watermarks(prefix, run, cull, fn):
+    where = "/sys/fs/augurfs/%d/evict/%s" % (status()["id"], prefix)
+    old = {n: open(where + n).read().strip() for n in ("run", "cull")}
 
     def knob(n, v):
-        with open(os.path.join(where, n), "w") as f:
+        with open(where + n, "w") as f:
             f.write(str(v))
-    knob("run", min(99, free + 8))
-    knob("cull", min(98, free + 4))
-    until("the watermark is met, or nothing more can go", lambda: read_whole(rnd.sample(below(""), 4)) or evicted() > before)
-    knob("cull", old["cull"].strip())
-    knob("run", old["run"].strip())
+    knob("run", run)
+    knob("cull", cull)
+    fn()
+    knob("cull", old["cull"])
+    knob("run", old["run"])
+
+
+def by_watermarks():
+    """As much as is free now is too little, while somebody reads."""
+    c, before = status()["cache"], evicted()
+    free = c["free_bytes"] * 100 // c["total_bytes"]
+    with_watermarks("", min(99, free + 8), min(98, free + 4), lambda: until(
+        "the watermark is met, or nothing more can go", lambda: read_whole(rnd.sample(below(""), 4)) or evicted() > before))
 
 
 def by_need():
@@ -454,6 +459,24 @@ def evict():
         sys.exit("nothing was evicted")
 
 
+# ---- names
+
+def forgotten():
+    return status()["cache"]["names_forgotten"]
+
+
+def forget():
+    """All names that nobody uses, again and again while somebody walks."""
+    shape(MOUNT)
+    settled()
+    mark(PHASE, "forget")
+    before = forgotten()
+    with_watermarks("inode_", 100, 100, lambda: until(
+        "names go under a walk", lambda: read_whole(rnd.sample(below(""), 4)) or forgotten() > before + 100))
+    os.sync()
+    print("round %d: %d names forgotten" % (ROUND, forgotten() - before), flush=True)
+
+
 def change():
     for _ in range(rnd.randrange(1, 4)):
         (edit_pinned if rnd.random() < 0.3 else edit)()
@@ -478,6 +501,8 @@ def one_round():
     pin("turn") if ROUND % 2 else unpin("turn")
     come_and_go()
     evict()
+    mark(PHASE, "other")
+    forget()
     mark(PHASE, "fill")
     read_some()
     settled()
