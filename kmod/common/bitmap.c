@@ -119,23 +119,26 @@ u64 augur_map_next_one(const u8 *map, u64 first, u64 limit)
 	return next_other(map, first, limit, 0);
 }
 
-static unsigned int byte_weight(u8 v)
+static unsigned int word_weight(u64 v)
 {
-	unsigned int n = 0;
-
-	for (; v; v &= (u8)(v - 1))
-		n++;
-	return n;
+	v -= v >> 1 & 0x5555555555555555ULL;
+	v = (v & 0x3333333333333333ULL) + (v >> 2 & 0x3333333333333333ULL);
+	v = (v + (v >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
+	return v * 0x0101010101010101ULL >> 56;
 }
 
 u64 augur_map_weight(const u8 *map, u64 nbits)
 {
-	u64 byte, first = 0, n = 0;
+	u64 byte, word, first = 0, n = 0;
 	u8 mask;
 
+	for (; nbits - first >= 64; first += 64) {
+		memcpy(&word, map + first / 8, sizeof(word));
+		n += word_weight(word);
+	}
 	while (first < nbits) {
 		mask = next_mask(&first, nbits, &byte);
-		n += byte_weight(map[byte] & mask);
+		n += word_weight(map[byte] & mask);
 	}
 	return n;
 }
