@@ -357,7 +357,11 @@ struct fwork {
 	/* behind.c */
 	u32		jumps;		/* random misses */
 	bool		behind_over;	/* nothing more to bring, or it failed */
-	u64		behind_at, behind_credit, behind_fly, behind_window, behind_base_ns;
+	bool		behind_found;	/* the window has been too large */
+	u64		behind_at, behind_credit, behind_fly, behind_window;
+	u64		asked_base_ns, asked_last_ns;	/* the best that a miss has taken; when the last one ended */
+	u64		asked_sum_ns;	/* of those being judged */
+	u32		asked_looks;
 	u64		used_ns;
 };
 void file_request(struct req *r, struct cobj *o);
@@ -425,6 +429,7 @@ void hint_go(struct hint *h);
 
 /* ---- behind.c ---- */
 void behind_miss(struct fwork *f);	/* another one out of any order */
+void behind_asked(struct fwork *f, const struct fill *fl);
 void behind_done(struct fwork *f, const struct fill *fl, int err);
 
 /* ---- walk.c ---- */

@@ -249,6 +249,8 @@ void fill_finish(struct fill *fl)
 		fail_waits(f, fl->off, fl->len, err);
 	if (fl->why == FILL_BEHIND)
 		behind_done(f, fl, err);
+	else if (!fl->why && !err)
+		behind_asked(f, fl);
 	free(fl);
 	if (b)
 		batch_item_done(b);

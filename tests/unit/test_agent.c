@@ -569,6 +569,47 @@ static void a_large_file_in_no_order(void **state)
 	assert_true(same_bytes(at("origin/jumps"), at("cache/root/jumps")));
 }
 
+/* Misses that took so long, as many as are judged together. */
+static u64 misses_of(struct fwork *f, unsigned int n, u64 ms)
+{
+	struct fill fl = { .f = f, .len = 1 << 16 };
+
+	while (n--) {
+		fl.begun_ns = io_now(io) - ms * 1000000;
+		behind_asked(f, &fl);
+	}
+	return f->behind_window;
+}
+
+/* As much is filled behind as delays nobody noticeably. */
+static void who_waits_is_not_delayed(void **state)
+{
+	struct cobj o = { .shift = 16 };
+	struct fwork f = { .v = v, .o = &o, .behind_window = 128 << 10 };
+
+	assert_int_equal(misses_of(&f, 3, 8000), 1 << 20);	/* no delay known yet: doubles */
+	assert_int_equal(misses_of(&f, 1, 8300), 2 << 20);
+	assert_int_equal(misses_of(&f, 1, 17000), 1792 << 10);	/* the first that is delayed ends that */
+	assert_int_equal(misses_of(&f, 4, 14000), 1792 << 10);	/* that much is the price */
+	assert_int_equal(misses_of(&f, 3, 8000), 1792 << 10);	/* one or a few may be luck */
+	assert_int_equal(misses_of(&f, 1, 8000), 3584 << 10);
+	assert_int_equal(misses_of(&f, 1, 17000), 3136 << 10);
+	assert_int_equal(misses_of(&f, 4, 11000), 3520 << 10);	/* hardly delayed */
+	assert_int_equal(misses_of(&f, 400, 20000), 128 << 10);
+	assert_int_equal(misses_of(&f, 4, 11000), 192 << 10);
+	/* After a pause it is another way, perhaps. */
+	f.asked_last_ns -= 1500000000;
+	assert_int_equal(misses_of(&f, 1, 20000), 256 << 10);
+	assert_int_equal(misses_of(&f, 1, 20000), 512 << 10);
+	/* A chunk that is larger than all of this comes whole. */
+	o.shift = 20;
+	f.behind_window = 128 << 10;
+	f.asked_last_ns = 0;
+	assert_int_equal(misses_of(&f, 2, 8000), 512 << 10);
+	assert_int_equal(misses_of(&f, 1, 17000), 128 << 10);
+	assert_int_equal(misses_of(&f, 4, 11000), 1152 << 10);
+}
+
 static void claims_settle(void **state)
 {
 	struct seen s;
@@ -1729,7 +1770,8 @@ int main(void)
 		cmocka_unit_test(names_arrive), cmocka_unit_test(a_big_directory), cmocka_unit_test(hard_links_meet),
 		cmocka_unit_test(another_version_by_another_name), cmocka_unit_test(bytes_arrive), cmocka_unit_test(small_files_come_along),
 		cmocka_unit_test(a_reader_of_everything), cmocka_unit_test(a_large_file_in_order),
-		cmocka_unit_test(a_large_file_in_no_order), cmocka_unit_test(claims_settle), cmocka_unit_test(bytes_go_again),
+		cmocka_unit_test(a_large_file_in_no_order), cmocka_unit_test(who_waits_is_not_delayed),
+		cmocka_unit_test(claims_settle), cmocka_unit_test(bytes_go_again),
 		cmocka_unit_test(streams_end_with_their_cause), cmocka_unit_test(a_large_request_is_refused),
 		cmocka_unit_test(streams_have_their_room), cmocka_unit_test(what_was_refused_is_given_back),
 		cmocka_unit_test(leases_are_had),
