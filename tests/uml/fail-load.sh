@@ -12,6 +12,6 @@ requires module python3
 expect_dmesg 'kernel/trace/trace_events.c.*event_define_fields'
 scratch cache
 modprobe augurfs
-PYTHONPATH=$T/vm:$T/uml python3 "$T/uml/fail_nth.py" slab modules mounts
+PYTHONPATH=$T/vm:$T/uml:$T/lib python3 "$T/uml/fail_nth.py" slab modules mounts
 # Linux 6.1 itself loses the name of an object that it cannot register.
 no_leaks 'kobject_init_and_add  sysfs_slab_add|kobject_set_name  kset_create_and_add'

@@ -9,4 +9,4 @@ requires module python3
 [ -e /sys/kernel/debug/fail_page_alloc ] || skip "this kernel has no fault injection"
 scratch cache
 modprobe augurfs
-PYTHONPATH=$T/vm:$T/uml python3 "$T/uml/fail_nth.py" pages mounts names reads files installs changes commands
+PYTHONPATH=$T/vm:$T/uml:$T/lib python3 "$T/uml/fail_nth.py" pages mounts names reads queued maps files installs changes commands evictions sessions

@@ -1,207 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """
-fail_nth: tests/uml/fail-nth.sh's sweeps.  The kernel makes the n-th allocation of a task
-fail that writes n to its own fail-nth; the number that is left says whether it came to it.
-So a call has as many points of failure as it has allocations, and each is tried alone.
-
-What another task does for the caller (the daemon, a work item) is not made to fail.
+fail_nth: the sweeps of tests/uml/fail-*.sh: calls of readers, of whoever mounts, and of the daemon.
 Arguments: slab (kmalloc and the caches) or pages (the page allocator as well), and which sweeps.
 """
-import ctypes
-import errno as E
-import mmap as pymmap
-import os
-import sys
-import threading
+from failing import *
+from rawio import *
 
-from fakedaemon import *
-
-SIZE, BIG = 3 * 65536 + 100, 2 << 20
-MADV_POPULATE_READ = 22
+BIG = 2 << 20
 FINIT_MODULE, DELETE_MODULE = 313, 176
-FILES = 700
+FILES = 1600
 PAGES = sys.argv[1] == "pages"
-libc.mmap.restype = ctypes.c_void_p
-libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int,
-                      ctypes.c_long]
-libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-libc.write.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t]
-libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-points = 0
-
-
-def put(path, value):
-    with open(path, "w") as f:
-        f.write(str(value))
-
-
-def get(path):
-    with open(path) as f:
-        return f.read().strip()
-
-
-def arm():
-    """Which allocations count: not those of the checkers, as kmemleak ends when one of its own fails."""
-    debug = "/sys/kernel/debug/"
-    put(debug + "failslab/ignore-gfp-wait", "N")
-    put(debug + "failslab/verbose", 0)
-    put(debug + "failslab/cache-filter", "Y")
-    put(debug + "fail_page_alloc/verbose", 0)
-    put(debug + "fail_page_alloc/min-order", 0 if PAGES else 10)
-    put(debug + "fail_page_alloc/ignore-gfp-wait", "N")
-    put(debug + "fail_page_alloc/ignore-gfp-highmem", "N")
-    marked = {c: get(f"/sys/kernel/slab/{c}/failslab") == "1" for c in os.listdir("/sys/kernel/slab")}
-    assert marked["kmalloc-96"] and not marked["kmemleak_object"], marked
-
-
-def checked(n):
-    if n < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return n
-
-
-def failing(n, op):
-    """@op with its n-th allocation failing: its result or -errno, and whether it came to that."""
-    fd = os.open(f"/proc/self/task/{threading.get_native_id()}/fail-nth", os.O_RDWR)
-    os.pwrite(fd, b"%d" % n, 0)
-    try:
-        got = op()
-    except OSError as e:
-        got = -e.errno
-    except MemoryError:
-        got = -E.ENOMEM
-    left = int(os.pread(fd, 20, 0))
-    os.pwrite(fd, b"0", 0)
-    os.close(fd)
-    return got, left == 0
-
-
-def is_error(got):
-    return isinstance(got, int) and got < 0
-
-
-def sweep(name, op, right=None, before=None, after=None, may=(E.ENOMEM,), recover=None, again=True,
-          limit=1500):
-    """
-    @op(n) for n = 1, 2, ... until nothing is made to fail any more; that last time it must
-    succeed.  @right(n, result) judges what is no error.  After an error, and what @recover(n)
-    does about it, the same must succeed (@again) with nothing failing.
-    """
-    global points
-    failed = 0
-    for n in range(1, limit):
-        if before:
-            before(n)
-        got, hit = failing(n, lambda: op(n))
-        if is_error(got):
-            assert hit, f"{name}: {errno.errorcode[-got]} though nothing was made to fail"
-            assert -got in may, f"{name}: allocation {n} failed: {errno.errorcode[-got]}"
-            failed += 1
-            if recover:
-                recover(n)
-            if again:
-                got = op(n)
-        if not is_error(got):
-            assert not right or right(n, got), f"{name}: allocation {n} failed: got {got!r:.200}"
-        if after:
-            after(n, got)
-        if not hit:
-            break
-    else:
-        raise AssertionError(f"{name}: still more after {limit} allocations")
-    assert n > 1, f"{name}: no allocation was made to fail"
-    points += n - 1
-    print(f"  {name}: {n - 1} points, {failed} of them seen by the caller", flush=True)
-
-
-def answer(vol, d, q):
-    if q["OP"] == OP["FETCH"]:
-        vol.fill(q["OID"].rstrip(b"\1").decode(), q["OFFSET"], b"x" * q["LENGTH"])
-        d.reply(q, off=q["OFFSET"], length=q["LENGTH"])
-    elif q["OP"] == OP["LOOKUP"]:
-        name = q["NAME"].decode()
-        if name.startswith("new"):
-            vol.stub(name, SIZE)
-        if name.startswith("forget"):
-            d.do("INVAL", [("ITEM", [("KIND", 4), ("OID", oid_of("d"))])])
-        d.reply(q, 0 if name.startswith("new") else -E.ENOENT)
-    elif q["OP"] == OP["POPULATE"]:
-        d.reply(q, flags=COMPLETE)
-    else:
-        d.reply(q)
-
-
-def serve(vol, d, q):
-    try:
-        answer(vol, d, q)
-    except Refused as e:
-        if e.errno != E.ENOENT:  # whoever asked has gone
-            raise
-
-
-class Server:
-    """A daemon in a process of its own, whose allocations do not fail."""
-
-    def __init__(self, vol):
-        mid = vol.id()
-        r, w = os.pipe()
-        self.pid = os.fork()
-        if self.pid == 0:
-            try:
-                self.run(vol, mid, w)
-            except BaseException as e:
-                print(f"the daemon ended: {e!r}", flush=True)
-            finally:
-                os._exit(1)
-        os.close(w)
-        assert os.read(r, 1) == b"1", "no daemon"
-        os.close(r)
-
-    @staticmethod
-    def run(vol, mid, w):
-        d = Daemon()
-        d.register(mid)
-        os.write(w, b"1")
-        while True:
-            q = d.message(3600)
-            if q and q.cmd == "REQ":
-                serve(vol, d, q)
-
-    def end(self):
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-
-
-class Curt(Daemon):
-    """A daemon that does not wait for an acknowledgement which could not be allocated."""
-
-    def _messages(self):
-        data = self.s.recv(1 << 20)
-        pos = 0
-        while pos + 16 <= len(data):
-            n, kind, flags, seq, _ = struct.unpack_from("=IHHII", data, pos)
-            yield kind, flags, seq, data[pos + 16:pos + n]
-            pos += (n + 3) & ~3
-
-
-def mount(vol):
-    options = f"cache={vol.cache},{NO_DEADLINE}".encode()
-    checked(libc.mount(b"10.9.0.1:/vol", vol.mnt.encode(), b"augurfs", 0, options))
-    return 0
-
-
-def umount(vol, flags=0):
-    checked(libc.umount2(vol.mnt.encode(), flags))
-    return 0
-
-
-def mounted(vol):
-    with open("/proc/self/mounts") as f:
-        return f" {vol.mnt} augurfs " in f.read()
-
-
-def forget():
-    put("/proc/sys/vm/drop_caches", 2)
 
 
 def modules():
@@ -228,6 +36,22 @@ def mounts():
     sweep("umount", lambda n: umount(vol), before=lambda n: mounted(vol) or mount(vol))
     sweep("umount -f", lambda n: umount(vol, 1), before=lambda n: mounted(vol) or mount(vol),
           after=lambda n, got: mounted(vol) and umount(vol))
+    vol.stub("f", SIZE)
+    reader = switch = None
+
+    def wait(n):
+        nonlocal reader, switch
+        mount(vol, ",log=full")
+        switch = f"/sys/fs/augurfs/{vol.id()}/abort"
+        reader = Reader(vol.path("f"))
+        until(lambda: vol.stat("requests_live") == 1, "the reader waits")
+
+    def left(n, got):
+        assert reader.result() == -E.ENOTCONN
+        umount(vol)
+
+    sweep("mount with a log", lambda n: mount(vol, ",log=full"), after=lambda n, got: umount(vol))
+    sweep("abort", lambda n: put(switch, 1), before=wait, after=left)
     assert not mounted(vol)
 
 
@@ -239,22 +63,11 @@ def read(path, length=1000):
         os.close(fd)
 
 
-def read_direct(path, page):
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECT)
-    try:
-        return os.preadv(fd, [page], 0)
-    finally:
-        os.close(fd)
-
-
 def map_file(path, size):
-    """ctypes' own, as Python's mmap duplicates the file."""
+    """By its address, as Python's own mapping duplicates the descriptor."""
     fd = os.open(path, os.O_RDONLY)
     try:
-        m = libc.mmap(None, size, 1, 1, fd, 0)
-        if m == ctypes.c_void_p(-1).value:
-            checked(-1)
-        return m
+        return Map(fd, size, prot=1, private=False).addr
     finally:
         os.close(fd)
 
@@ -262,14 +75,14 @@ def map_file(path, size):
 def unmap(m, size):
     """It may be this whose allocation fails."""
     if libc.munmap(m, size):
-        checked(libc.munmap(m, size))
+        check(libc.munmap(m, size))
 
 
 def map_read(path):
     """Maps the file and touches all of it."""
     m = map_file(path, SIZE)
     try:
-        checked(libc.madvise(m, SIZE, MADV_POPULATE_READ))
+        check(libc.madvise(m, SIZE, MADV_POPULATE_READ))
         return ctypes.string_at(m + 4096, 100)
     finally:
         unmap(m, SIZE)
@@ -293,15 +106,6 @@ def absent(path):
     return False
 
 
-def advise(path):
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_WILLNEED)
-        return 0
-    finally:
-        os.close(fd)
-
-
 def names():
     "lookup, stat, readdir, attributes"
     sweep("stat of a name that is here", lambda n: os.stat(vol.path(f"f{n}")).st_size,
@@ -320,47 +124,119 @@ def names():
     sweep("statfs", lambda n: os.statvfs(vol.mnt).f_bsize, lambda n, got: got == 4096)
 
 
-def faults(pipe):
+def with_file(op, flags=0):
+    """@op(descriptor) of a file that is opened for it."""
+    def go(path):
+        fd = os.open(path, os.O_RDONLY | flags)
+        try:
+            return op(fd)
+        finally:
+            os.close(fd)
+    return go
+
+
+def absent_each(name, first, op, right, **kw):
+    """Each time with a file of which nothing is here; after an error with that file again."""
+    sweep(name, lambda n: op(vol.path(f"f{first + n}")), right, limit=100, **kw)
+
+
+def reads():
+    "open, read, splice"
+    pipe, buf, null = os.pipe(), Map(-1, 65536), os.open("/dev/null", os.O_WRONLY)
+    got = lambda n, r: r == 65536 and buf.bytes() == b"x" * 65536
+    bytes_of = lambda n: lambda _, r: r == b"x" * n
+
+    def unhurried(fd):
+        some = bytearray(1000)
+        try:
+            os.preadv(fd, [some], 0, os.RWF_NOWAIT)
+            return some
+        except BlockingIOError:
+            return None
+
+    absent_each("read of absent bytes", 100, read, bytes_of(1000))
+    sweep("read of present bytes", lambda n: read(vol.path("f1")), bytes_of(1000),
+          before=lambda n: n > 1 or read(vol.path("f1"), SIZE))
+    absent_each("direct read of absent bytes", 200,
+                with_file(lambda fd: pread_into(fd, buf.addr, 65536, 0), os.O_DIRECT), got)
+    absent_each("splice of absent bytes", 300, lambda p: send(p, pipe), bytes_of(4096))
+    absent_each("sendfile of absent bytes", 400, with_file(lambda fd: os.sendfile(null, fd, 0, 4096)),
+                lambda n, r: r > 0)
+    absent_each("read that does not wait", 500, with_file(unhurried), lambda n, r: r in (None, b"x" * 1000))
+    absent_each("advice", 600, with_file(lambda fd: os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_WILLNEED) or 0),
+                lambda n, r: True)
+    absent_each("readahead", 700, with_file(lambda fd: check(libc.readahead(fd, 0, SIZE))), lambda n, r: True)
+    absent_each("SEEK_DATA", 800, with_file(data_runs), lambda n, r: r == [(0, SIZE)])
+    os.close(null)
+    buf.close()
+
+
+def queued():
+    "reads by libaio and io_uring"
+    buf = Map(-1, 65536)
+    ring = None
+    # Where there is no memory for a request, or for a thread that waits, these are their words.
+    may = (E.ENOMEM, E.EAGAIN, E.ECANCELED)
+    got = lambda n, r: r == 65536 and buf.bytes() == b"x" * 65536
+
+    def new_ring(_):
+        nonlocal ring
+        if ring:
+            ring.close()
+        ring = Uring()
+        ctypes.memset(buf.addr, 0, buf.len)
+
+    for kind, flags, first in (("", 0, 900), (", direct", os.O_DIRECT, 1000)):
+        absent_each("libaio" + kind, first, with_file(lambda fd: aio_read(fd, buf.addr, 65536, 0), flags), got,
+                    may=may)
+        absent_each("io_uring" + kind, first + 200,
+                    with_file(lambda fd: ring.read(fd, buf.addr, 65536, 0), flags), got, may=may,
+                    before=new_ring, recover=new_ring)
+    ring.close()
+    buf.close()
+
+
+def maps():
     """
-    Behind what is asked for when a mapping is made; in a system call, as a fault elsewhere is
-    a signal.  User-mode Linux loops for ever when it has no page for a table there, whatever
-    file is mapped; there the page is populated.
+    Mappings, and faults behind what is asked for when a mapping is made; in a system call, as a
+    fault elsewhere is a signal.  User-mode Linux loops for ever when it has no page for a table
+    there, whatever file is mapped; there the page is populated.
     """
-    m = None
+    m, first, place, pipe = None, None, None, os.pipe()
 
     def map_big(n):
-        nonlocal m
-        m = map_file(vol.path(f"h{n}"), BIG)
+        nonlocal m, first, place
+        first = m = map_file(vol.path(f"h{n}"), BIG)
+        place = Map(-1, BIG).addr
+
+    def gone(n, got):
+        """Wherever it is: a move that cannot end the old one leaves both, and says that it succeeded."""
+        for at in {m, first, place}:
+            unmap(at, BIG)
 
     def touch(n):
         page = m + BIG - 65536
         if PAGES:
-            checked(libc.madvise(page, 4096, MADV_POPULATE_READ))
+            check(libc.madvise(page, 4096, MADV_POPULATE_READ))
             return ctypes.string_at(page, 100)
-        checked(libc.write(pipe[1], page, 100))
+        check(libc.write(pipe[1], page, 100))
         return os.read(pipe[0], 100)
 
+    def split(n):
+        """In three, the middle with other rights; and together again."""
+        check(libc.mprotect(m + 65536, 65536, 0))
+        return check(libc.mprotect(m + 65536, 65536, 1))
+
+    def move(n):
+        nonlocal m
+        m = check(libc.mremap(m, BIG, BIG, 3, place))
+        return 0
+
+    absent_each("map of absent bytes", 1300, map_read, lambda n, got: got == b"x" * 100)
     sweep("fault on absent bytes", touch, lambda n, got: got == b"x" * 100, before=map_big,
-          after=lambda n, got: unmap(m, BIG))
-
-
-def reads():
-    "open, read, map, splice"
-    def over(name, first, op, right):
-        """Each time with a file of which nothing is here; after an error with that file again."""
-        sweep(name, lambda n: op(vol.path(f"f{first + n}")), right, limit=100)
-
-    pipe = os.pipe()
-    page = pymmap.mmap(-1, 65536)  # direct reads need it aligned
-    over("read of absent bytes", 100, read, lambda n, got: got == b"x" * 1000)
-    sweep("read of present bytes", lambda n: read(vol.path("f1")), lambda n, got: got == b"x" * 1000,
-          before=lambda n: n > 1 or read(vol.path("f1"), SIZE))
-    over("direct read of absent bytes", 200, lambda p: read_direct(p, page),
-         lambda n, got: got == 65536 and page[:] == b"x" * 65536)
-    over("map of absent bytes", 300, map_read, lambda n, got: got == b"x" * 100)
-    faults(pipe)
-    over("splice of absent bytes", 400, lambda p: send(p, pipe), lambda n, got: got == b"x" * 4096)
-    over("advice", 500, advise, lambda n, got: True)
+          after=gone)
+    sweep("mapping in three", split, before=map_big, after=gone)
+    sweep("mapping moved", move, before=map_big, after=gone)
 
 
 def files():
@@ -501,7 +377,8 @@ def commands():
     sweep("FILL_BEGIN, FILL_END", fill, may=LOST, recover=link.renew, before=lambda n: find(f"g{n}"))
     command("SETTLE", lambda n: item(OID=oid_of("g1"), LENGTH=SIZE))
     command("EVICT", lambda n: item(OID=oid_of(f"e{n}"), FH=fh), before=lambda n: find(f"e{n}"))
-    command("PIN", lambda n: [("OID", oid_of("f1")), ("FLAGS", 1 + n % 2)])
+    command("PIN", lambda n: [("OID", oid_of("f1")), ("FLAGS", 1 + n % 2)],
+            before=lambda n: os.stat(vol.path("f1")))
     command("INVAL", lambda n: item(KIND=1, OID=oid_of("f1")), "INVAL of attributes")
     command("INVAL", lambda n: item(KIND=4, OID=oid_of("d")), "INVAL of a directory")
     command("EPOCH", lambda n: [("EPOCH", n)])
@@ -511,17 +388,90 @@ def commands():
     link.d.close()
 
 
+def evictions():
+    "bytes go, or stay, and whoever reads them then gets them"
+    link = Link()
+    asked = []
+
+    def ask(name, *more):
+        asked[:] = [("ITEM", [("OID", oid_of(name)), ("FH", handle(vol.lower(name))), *more])]
+
+    def filled(name, length=SIZE):
+        """Told to nobody."""
+        fh = handle(vol.lower(name))
+        r = link.d.do("FILL_BEGIN", [("OID", oid_of(name)), ("FH", fh), ("OFFSET", 0), ("LENGTH", length)])
+        vol.fill(name, 0, b"x" * length)
+        link.d.do("FILL_END", [("GRANT", r["GRANT"]), ("RANGE", [("OFFSET", 0), ("LENGTH", length)])])
+
+    def evict(n):
+        return link.d.do("EVICT", asked)["ITEM"][0]["STATUS"]
+
+    def readable(name):
+        assert link.result(Reader(vol.path(name), 0, 1000)) == b"x" * 1000, name
+
+    def all_of_it(n):
+        filled(f"v{n}")
+        ask(f"v{n}")
+
+    def part_of_it(n):
+        filled(f"w{n}", 131072)
+        ask(f"w{n}", ("OFFSET", 0), ("LENGTH", 65536))
+
+    def pin(n):
+        """Of what is not in memory."""
+        fh = handle(vol.lower(f"v{n}"))
+        asked[:] = [("OID", oid_of(f"v{n}")), ("FH", fh), ("FLAGS", 1)]
+        forget()
+
+    kw = dict(may=LOST, recover=link.renew)
+    sweep("EVICT of what is here", evict, lambda n, got: got == 0, before=all_of_it,
+          after=lambda n, got: readable(f"v{n}"), **kw)
+    sweep("EVICT of a part", evict, lambda n, got: got == 0, before=part_of_it,
+          after=lambda n, got: readable(f"w{n}"), **kw)
+    sweep("PIN of what is not in memory", lambda n: link.d.do("PIN", asked) and 0, before=pin, **kw)
+    link.d.close()
+
+
+def sessions():
+    "daemons come and go while a reader waits, who gets the bytes from the last"
+    link = Link()
+    reader = Reader(vol.path("r90"), 0, 1000)
+    link.d.request("FETCH")
+
+    def again(_=0):
+        link.unregister()
+        link.d.register(mid)
+        assert link.d.request("FETCH")["FLAGS"] & RESEND
+
+    may = dict(may=LOST, recover=again)
+    sweep("PULL of a request", lambda n: len(link.d.pull()), lambda n, got: got >= 1, **may)
+    sweep("INODES", lambda n: len(link.d.call("INODES", [("MOUNT_ID", mid)], dump=True)), **may)
+    sweep("INVAL of bytes", lambda n: link.d.do("INVAL", [("ITEM", [("KIND", 2), ("OID", oid_of("r91"))])]) and 0, **may)
+    sweep("INVAL of a name", lambda n: link.d.do(
+        "INVAL", [("ITEM", [("KIND", 3), ("PARENT_OID", oid_of("/")), ("NAME", b"r92")])]) and 0, **may)
+    sweep("REGISTER with a request", lambda n: len(link.d.register(mid, timeout=0)), may=LOST,
+          before=link.unregister, recover=link.unregister)
+    link.renew()
+    assert link.d.request("FETCH")["FLAGS"] & RESEND
+    sweep("REGISTER with events", lambda n: len(link.d.register(mid, events=True, timeout=0)), may=LOST,
+          before=link.unregister, recover=link.unregister)
+    link.renew()
+    serve(vol, link.d, link.d.request("FETCH"))
+    assert link.result(reader) == b"x" * 1000
+    link.d.close()
+
+
 def afterwards():
     "all is well: a file is fetched, nothing is left"
     server = Server(vol)
-    assert read(vol.path("f699"), SIZE) == b"x" * SIZE
+    assert read(vol.path(f"f{FILES - 1}"), SIZE) == b"x" * SIZE
     until(lambda: vol.stat("requests_live") == 0, "no request left")
     server.end()
 
 
 def make(vol):
     vol.mkroot(complete=False)
-    for name, count in (("f", FILES), ("g", 100), ("e", 100), ("r", 100), ("s", 200), ("t", 200)):
+    for name, count in (("f", FILES), ("g", 100), ("e", 100), ("r", 100), ("s", 200), ("t", 200), ("v", 100), ("w", 100)):
         for i in range(1, count):
             vol.stub(f"{name}{i}", SIZE)
     for i in range(1, 100):
@@ -536,18 +486,18 @@ def make(vol):
                    record(oid_of("link"), size=2, flags=REC_COMPLETE), 64, 0)
 
 
-arm()
+arm(PAGES)
 kinds = sys.argv[2:]
 chosen = lambda *tests: [t for t in tests if t.__name__ in kinds]
 run(*chosen(modules, mounts))
-if chosen(names, reads, files, installs, changes, commands):
+if set(kinds) - {"modules", "mounts"}:
     vol = Volume("/cache/fail-" + sys.argv[1], "/mnt/fail")
     make(vol)
     mount(vol)
     mid = vol.id()
     server = Server(vol)
-    run(*chosen(names, reads, files))
+    run(*chosen(names, reads, queued, maps, files))
     server.end()
-    run(*chosen(installs, changes, commands), afterwards)
+    run(*chosen(installs, changes, commands, evictions, sessions), afterwards)
     umount(vol)
-print(f"{points} points of failure")
+report()
