@@ -419,15 +419,6 @@ static int collect_work(void *arg)
 	return err ? err : gone_add(rm, &rm->parent, &top);
 }
 
-/* The object may live on under another name, in another inode. */
-static void forget_inode(struct vol *v, const struct gone *g)
-{
-	struct cobj *o = cobj_peek(v->c, g->oid);
-
-	if (o && fh_equal(&o->fh, &g->fh) && (o->nlink < 2 || cobj_is_dir(o)))
-		cobj_forget(v->c, g->oid);
-}
-
 static void collected(struct io_op *op, int res)
 {
 	struct removal *rm = container_of(op, struct removal, op);
@@ -447,7 +438,7 @@ static void collected(struct io_op *op, int res)
 			if (res)
 				log_notice("event=remove_refused name=%s error=\"%s\"", log_esc(g->name, strlen(g->name)), strerror(-res));
 			else if (g->valid)
-				forget_inode(v, g);
+				cobj_forget_inode(v->c, g->oid, &g->fh);	/* it may live on in another */
 		}
 		free(g->name);
 	}

@@ -284,6 +284,8 @@ static void switch_entry(struct dwork *d, struct stub_ent *s, bool evicted)
 	old = other ? cobj_peek(v->c, s->old_oid) : NULL;
 	if (old && fh_equal(&old->fh, &s->old_fh))
 		cobj_forget(v->c, s->old_oid);
+	else if (other && !old)
+		cobj_forget_inode(v->c, s->old_oid, &s->old_fh);
 	take_entry(d, s, evicted);
 }
 

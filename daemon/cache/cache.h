@@ -100,6 +100,7 @@ struct cache {
 	struct io_op	batch_op;
 	/* settle.c */
 	struct list	unsettled;
+	struct list	loads;		/* index.c: under way */
 	u64		unsettled_bytes;
 	struct settle	*settling;
 	struct io_op	settle_op;
@@ -176,6 +177,8 @@ struct cobj *cobj_update(struct cache *c, const struct wire_attr *a, const u8 *l
 			 const u8 *parent, const char *name, size_t name_len, const struct fh *fh,
 			 u8 shift, u8 flags);
 void cobj_forget(struct cache *c, const u8 *oid);
+/* Its inode @fh is gone: in memory or not, it is forgotten if that is where it is known to be, and by one name. */
+void cobj_forget_inode(struct cache *c, const u8 *oid, const struct fh *fh);
 void cobj_store(struct cache *c, struct cobj *o);		/* row, lazily */
 /* One more name of an object with several. */
 void cobj_name_add(struct cache *c, const u8 *oid, const u8 *parent, const char *name, size_t len);

@@ -251,10 +251,29 @@ static int db_name(sqlite3 *sq, const struct row *r)
 	return index_run(st);
 }
 
+/* Of an object that is not in memory: is it known by this inode alone? 1, 0 or -errno. */
+static int db_is_only(sqlite3 *sq, const struct row *r)
+{
+	sqlite3_stmt *st = db_stmt(sq, "SELECT 1 FROM obj WHERE oid = ?1 AND fh = ?2 AND (nlink < 2 OR mode & 61440 = 16384)");
+	int rc;
+
+	if (!st)
+		return -EIO;
+	sqlite3_bind_blob(st, 1, r->oid, AUGUR_OID_LEN, SQLITE_STATIC);
+	sqlite3_bind_blob(st, 2, r->fh.b, r->fh.len, SQLITE_STATIC);
+	rc = sqlite3_step(st);
+	sqlite3_reset(st);
+	sqlite3_clear_bindings(st);
+	return rc == SQLITE_ROW ? 1 : rc == SQLITE_DONE ? 0 : -EIO;
+}
+
 static int db_row(sqlite3 *sq, const struct row *r)
 {
+	int only = r->forget && r->fh.len ? db_is_only(sq, r) : 1;
 	sqlite3_stmt *st;
 
+	if (only <= 0)
+		return only;
 	if (r->forget)
 		return index_forget(sq, r->oid);
 	if (r->extra_name)
@@ -414,13 +433,35 @@ void cobj_name_add(struct cache *c, const u8 *oid, const u8 *parent, const char 
 	memcpy(r->name, name, len);
 }
 
-void cobj_forget(struct cache *c, const u8 *oid)
+static void loads_again(struct cache *c, const u8 *oid);
+
+/* @fh: only if it is known by this inode alone; NULL: however. */
+static void row_forget(struct cache *c, const u8 *oid, const struct fh *fh)
 {
-	struct cobj *o = map_get(&c->objs, oid);
 	struct row *r = row_new(c);
 
 	r->forget = true;
 	memcpy(r->oid, oid, AUGUR_OID_LEN);
+	if (fh)
+		r->fh = *fh;
+	loads_again(c, oid);
+}
+
+void cobj_forget_inode(struct cache *c, const u8 *oid, const struct fh *fh)
+{
+	struct cobj *o = map_get(&c->objs, oid);
+
+	if (!o)
+		row_forget(c, oid, fh);
+	else if (fh_equal(&o->fh, fh) && (o->nlink < 2 || cobj_is_dir(o)))
+		cobj_forget(c, oid);
+}
+
+void cobj_forget(struct cache *c, const u8 *oid)
+{
+	struct cobj *o = map_get(&c->objs, oid);
+
+	row_forget(c, oid, NULL);
 	if (!o)
 		return;
 	if (cobj_idle(o))
@@ -439,10 +480,22 @@ struct load {
 	struct row	row;
 	struct map_row	map;
 	u32		crc;
-	bool		any;
+	bool		any, again;	/* again: it was forgotten meanwhile, and is looked at once more */
+	struct list	link;		/* cache.loads */
 	cobj_fn		*fn;
 	void		*arg;
 };
+
+static void loads_again(struct cache *c, const u8 *oid)
+{
+	struct list *p, *t;
+
+	list_for_each_safe(p, t, &c->loads) {
+		struct load *l = container_of(p, struct load, link);
+
+		l->again |= !memcmp(l->oid, oid, AUGUR_OID_LEN);
+	}
+}
 
 /* The column's bytes, or what is longer than @cap: then none are taken. */
 static size_t col_blob(sqlite3_stmt *st, int col, void *buf, size_t cap)
@@ -560,11 +613,26 @@ static struct cobj *load_obj(struct load *l)
 	return o;
 }
 
+static void load_start(struct load *l)
+{
+	/* What is only in the batch must be found too. */
+	index_flush(l->c);
+	l->found = l->has_map = l->again = false;
+	index_queue(l->c, &l->job);
+}
+
 static void load_done(struct db_job *job, int res)
 {
 	struct load *l = container_of(job, struct load, job);
 	struct cobj *o = cobj_peek_any(l->c, l->oid);	/* somebody else may have been faster */
 
+	if (!o && !res && l->found && l->again) {
+		free(l->map.map);
+		l->map.map = NULL;
+		load_start(l);
+		return;
+	}
+	list_del(&l->link);
 	if (!o && !res && l->found)
 		o = load_obj(l);
 	l->fn(l->arg, l->any ? o : unless_half(o));
@@ -577,8 +645,6 @@ static void load(struct cache *c, const u8 *oid, bool any, cobj_fn *fn, void *ar
 {
 	struct load *l = xcalloc(1, sizeof(*l));
 
-	/* What is only in the batch must be found too. */
-	index_flush(c);
 	l->c = c;
 	memcpy(l->oid, oid, AUGUR_OID_LEN);
 	l->any = any;
@@ -586,7 +652,8 @@ static void load(struct cache *c, const u8 *oid, bool any, cobj_fn *fn, void *ar
 	l->arg = arg;
 	l->job.fn = db_load;
 	l->job.done = load_done;
-	index_queue(c, &l->job);
+	list_add_tail(&c->loads, &l->link);
+	load_start(l);
 }
 
 void cobj_load(struct cache *c, const u8 *oid, cobj_fn *fn, void *arg)
@@ -636,6 +703,7 @@ void index_init(struct cache *c)
 	map_init(&c->objs, offsetof(struct cobj, oid), AUGUR_OID_LEN);
 	list_init(&c->lru);
 	list_init(&c->unsettled);
+	list_init(&c->loads);
 	use_init(c);
 	pins_init(c);
 }

@@ -449,13 +449,45 @@ static void broken_off_is_made_again(void **state)
 	assert_false(c->unclean);
 }
 
+/* An inode that is gone takes the row with it, of an object that is not in memory and of one that is being loaded. */
+static void the_row_goes_with_its_inode(void **state)
+{
+	u8 oid[AUGUR_OID_LEN];
+	bool done = false;
+	struct fh fh, other;
+
+	memset(oid, 1, sizeof(oid));
+	attach();
+	fh = other = load(1, false)->fh;
+	other.b[0] ^= 1;
+	close_cache();
+	attach();
+	cobj_forget_inode(c, oid, &other);
+	close_cache();
+	assert_int_equal(rows(), 2);		/* it lives elsewhere */
+	exec("UPDATE obj SET nlink = 2 WHERE length(name) > 0");
+	attach();
+	cobj_forget_inode(c, oid, &fh);
+	close_cache();
+	assert_int_equal(rows(), 2);		/* it has another name */
+	exec("UPDATE obj SET nlink = 1 WHERE length(name) > 0");
+	attach();
+	cobj_load(c, oid, on_load, &done);
+	cobj_forget_inode(c, oid, &fh);
+	spin(&done);
+	assert_null(loaded);
+	close_cache();
+	assert_int_equal(rows(), 1);
+	assert_int_equal(bytes_accounted(), 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(killed_before_the_commit), T(refused_until_the_stop), T(refused_for_a_while), T(the_owner_makes_it_whole),
 		T(a_sweep_knows_the_halves), T(rows_without_an_inode), T(a_directory_of_before), T(two_inodes_of_an_object),
-		T(after_a_power_cut), T(broken_off_is_made_again),
+		T(after_a_power_cut), T(broken_off_is_made_again), T(the_row_goes_with_its_inode),
 	};
 	int failed;
 
