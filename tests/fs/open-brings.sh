@@ -5,7 +5,7 @@
 . /payload/tests/lib/guest.sh
 
 # By rescan: what is edited here is noticed where the bytes are asked for, and not before.
-PROXY_ARGS="--lease-ms 120000 --watch rescan" VOL_OPTS="$LONG_LEASES,chunk_kb=16"
+PROXY_ARGS="--lease-ms 120000 --watch rescan --rescan-s 3600" VOL_OPTS="$LONG_LEASES,chunk_kb=16"
 mkdir -p "$RUN"
 scratch origin
 script() { printf '#!/bin/sh\necho %s\n' "$2" > "$1"; chmod 755 "$1"; }
