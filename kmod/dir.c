@@ -429,7 +429,9 @@ struct dentry *augur_lookup(struct inode *dir, struct dentry *dentry, unsigned i
 		return ERR_CAST(inode);
 	if (inode) {
 		dentry = add_positive(dentry, inode, &f, gen);
-		looked_up_one(parent);
+		/* After an error it is still in lookup, and a listing would wait for it. */
+		if (!IS_ERR(dentry))
+			looked_up_one(parent);
 		return dentry;
 	}
 	augur_stat_inc(asb, lookups_negative);

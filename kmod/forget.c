@@ -89,16 +89,19 @@ int augur_forget_name(struct inode *dir, const struct qstr *name, struct inode *
 
 	if (!inode)
 		return -ENODATA;	/* a leftover, not a name of ours */
-	dentry = name_dentry(dir, inode, name);
 	/* What was looked up below and is not there keeps a directory's dentry. */
-	if (dentry && S_ISDIR(inode->i_mode))
+	dentry = S_ISDIR(inode->i_mode) ? name_dentry(dir, inode, name) : NULL;
+	if (dentry)
 		shrink_dcache_parent(dentry);
+	dput(dentry);
 	err = -EBUSY;
 	if (inode_trylock(dir)) {
+		/* Now: who looks it up from here on waits for the lock. */
+		dentry = name_dentry(dir, inode, name);
 		err = forget_locked(dir, name, inode, lower, dentry);
 		inode_unlock(dir);
+		dput(dentry);
 	}
-	dput(dentry);
 	if (!err)
 		augur_stat_inc(AUGUR_SB(dir->i_sb), names_forgotten);
 	return err;

@@ -92,6 +92,7 @@ struct builder {
 	size_t			used, size;
 	u32			count;
 	int			err;
+	bool			complete;	/* the directory was, before its names were read */
 };
 
 static bool builder_grow(struct builder *b, size_t need)
@@ -157,11 +158,26 @@ static int read_names(struct augur_sb *asb, struct dentry *lower, struct builder
 }
 
 /*
+ * The file that was listed with the number @ino, or NULL.  Is the number still its own?  In a directory
+ * that is complete the daemon makes and unmakes no name, and what makes it incomplete raises the
+ * generation; SWITCH and REMOVE hold the old inode until they have raised it.
+ */
+static struct dentry *by_number(struct dentry *dir, u64 ino, unsigned long gen)
+{
+	struct dentry *lower = augur_lower_by_ino(AUGUR_SB(dir->d_sb), ino);
+
+	if (lower && d_is_reg(lower) && augur_name_gen(d_inode(dir)) == gen)
+		return lower;
+	dput(lower);
+	return NULL;
+}
+
+/*
  * Number and type of an entry: 1, 0 if the name does not exist (yet), or -errno.  @dir is the
  * upper directory, @gen its augur_name_gen() of before its names were read.
  */
 static int translate(struct dentry *dir, struct dentry *lower_dir, struct listing_entry *e,
-		     unsigned long gen)
+		     unsigned long gen, bool complete)
 {
 	struct augur_sb *asb = AUGUR_SB(dir->d_sb);
 	struct qstr name = QSTR_INIT(e->name, e->len);
@@ -176,10 +192,7 @@ static int translate(struct dentry *dir, struct dentry *lower_dir, struct listin
 		e->type = fs_umode_to_dtype(mode);
 		return 1;
 	}
-	/* SWITCH and REMOVE hold the old inode until they have raised the generation: while @gen holds
-	 * nobody else has its number.
-	 */
-	lower = ahead && e->type == DT_REG ? augur_lower_by_ino(asb, e->ino) : NULL;
+	lower = ahead && complete && e->type == DT_REG ? by_number(dir, e->ino, gen) : NULL;
 	if (!lower)
 		lower = augur_lower_lookup(asb, lower_dir, &name);
 	if (IS_ERR(lower))
@@ -212,7 +225,7 @@ static int translate_all(struct dentry *dir, struct dentry *lower, struct builde
 	while (in < b->used) {
 		e = (struct listing_entry *)(b->block + in);
 		size = entry_size(e->len);
-		ret = translate(dir, lower, e, gen);
+		ret = translate(dir, lower, e, gen, b->complete);
 		if (ret < 0)
 			return ret;
 		if (ret) {
@@ -256,6 +269,9 @@ static struct augur_listing *listing_build(struct dentry *dir, struct dentry *lo
 	struct augur_listing *l = NULL;
 	int err;
 
+	/* After the generation was read: as long as that holds it stays complete. */
+	smp_rmb();
+	b.complete = augur_is_complete(d_inode(dir));
 	err = read_names(asb, lower, &b);
 	if (!err) {
 		l = listing_alloc(&b);

@@ -160,6 +160,17 @@ static bool mark_moved(struct change *ch)
 	return true;
 }
 
+/* Who read a directory's claim before it was taken back may have brought it into memory again, or is about to. */
+static void claim_is_gone(struct change *ch)
+{
+	struct cobj *o = ch->is_dir && !ch->v->dead ? cobj_peek_any(ch->c, ch->oid) : NULL;
+
+	if (ch->is_dir)
+		ch->c->evictions++;
+	if (o)
+		o->flags &= ~COBJ_COMPLETE;
+}
+
 static void mark_done(struct io_op *op, int res)
 {
 	struct change *ch = container_of(op, struct change, op);
@@ -174,6 +185,7 @@ static void mark_done(struct io_op *op, int res)
 	}
 	if (mark_moved(ch))
 		return;
+	claim_is_gone(ch);
 	mark_tell(ch);
 	if (failed && !v->dead) {
 		ch->op.done = mark_again;
@@ -438,7 +450,7 @@ static void collected(struct io_op *op, int res)
 			if (res)
 				log_notice("event=remove_refused name=%s error=\"%s\"", log_esc(g->name, strlen(g->name)), strerror(-res));
 			else if (g->valid)
-				cobj_forget_inode(v->c, g->oid, &g->fh);	/* it may live on in another */
+				cobj_forget_inode(v->c, g->oid, &g->fh, false);	/* it may live on in another */
 		}
 		free(g->name);
 	}

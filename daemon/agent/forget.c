@@ -198,8 +198,9 @@ static bool remove_name(struct forget *g, const struct forget_dir *in, const str
 	v->c->names_forgotten++;
 	if (n->several && lives(v, &n->fh))
 		return true;
-	use_gone(v->c, n->oid);
-	cobj_forget(v->c, n->oid);
+	/* The object may be here in another inode, by another name. */
+	if (cobj_forget_inode(v->c, n->oid, &n->fh, true))
+		use_gone(v->c, n->oid);
 	return true;
 }
 
@@ -263,6 +264,7 @@ static void disclaimed(struct forget_job *j)
 {
 	struct forget *g = j->user;
 
+	g->v->c->evictions++;
 	for (size_t i = 0; i < j->n; i++) {
 		struct cobj *o = g->held[i].o;
 

@@ -240,7 +240,8 @@ static void take_entry(struct dwork *d, struct stub_ent *s, bool evicted)
 	struct vol *v = d->v;
 	struct cobj *o = cobj_peek(v->c, s->attr.oid);
 	/* A claim that was read may have been taken back since. */
-	u8 flags = s->flags & ~(evicted && S_ISREG(s->attr.mode) && s->attr.size ? COBJ_COMPLETE : 0);
+	bool may = S_ISDIR(s->attr.mode) || (S_ISREG(s->attr.mode) && s->attr.size);
+	u8 flags = s->flags & ~(evicted && may ? COBJ_COMPLETE : 0);
 
 	leave_name(d, s, o);
 	/* Presence that is in memory already is better than what the record says. */
@@ -285,7 +286,7 @@ static void switch_entry(struct dwork *d, struct stub_ent *s, bool evicted)
 	if (old && fh_equal(&old->fh, &s->old_fh))
 		cobj_forget(v->c, s->old_oid);
 	else if (other && !old)
-		cobj_forget_inode(v->c, s->old_oid, &s->old_fh);
+		cobj_forget_inode(v->c, s->old_oid, &s->old_fh, false);
 	take_entry(d, s, evicted);
 }
 

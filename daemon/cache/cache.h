@@ -119,7 +119,7 @@ struct cache {
 	void		*settled_ctx;
 	/* counters */
 	u64		n_objects, n_stubs, n_fills, fill_bytes, evicted_bytes, names_forgotten;
-	u64		evictions;	/* batches so far: who looked at records before one must not believe them after it */
+	u64		evictions;	/* claims taken back so far: who looked at records before must not believe them after it */
 };
 
 /* A worker job on the cache, whoever starts it: it is not freed while one is under way. */
@@ -177,8 +177,11 @@ struct cobj *cobj_update(struct cache *c, const struct wire_attr *a, const u8 *l
 			 const u8 *parent, const char *name, size_t name_len, const struct fh *fh,
 			 u8 shift, u8 flags);
 void cobj_forget(struct cache *c, const u8 *oid);
-/* Its inode @fh is gone: in memory or not, it is forgotten if that is where it is known to be, and by one name. */
-void cobj_forget_inode(struct cache *c, const u8 *oid, const struct fh *fh);
+/*
+ * A name of the inode @fh is gone: in memory or not, the object is forgotten if that is the inode it is known by and
+ * has no other name, or @last: the inode itself is gone.  True if it was in memory and was forgotten.
+ */
+bool cobj_forget_inode(struct cache *c, const u8 *oid, const struct fh *fh, bool last);
 void cobj_store(struct cache *c, struct cobj *o);		/* row, lazily */
 /* One more name of an object with several. */
 void cobj_name_add(struct cache *c, const u8 *oid, const u8 *parent, const char *name, size_t len);

@@ -204,7 +204,7 @@ struct row {
 	u64	version, tag, size;
 	s64	mtime_sec, ctime_sec;
 	u8	shift, flags, loc_len, name_len;
-	bool	forget, extra_name;
+	bool	forget, extra_name, last_name;
 	u8	loc[WIRE_LOCATOR_MAX];
 	char	name[AUGUR_NAME_MAX];
 };
@@ -251,16 +251,17 @@ static int db_name(sqlite3 *sq, const struct row *r)
 	return index_run(st);
 }
 
-/* Of an object that is not in memory: is it known by this inode alone? 1, 0 or -errno. */
+/* Of an object that is not in memory: is it known by this inode, and by one name if that is asked? 1, 0 or -errno. */
 static int db_is_only(sqlite3 *sq, const struct row *r)
 {
-	sqlite3_stmt *st = db_stmt(sq, "SELECT 1 FROM obj WHERE oid = ?1 AND fh = ?2 AND (nlink < 2 OR mode & 61440 = 16384)");
+	sqlite3_stmt *st = db_stmt(sq, "SELECT 1 FROM obj WHERE oid = ?1 AND fh = ?2 AND (?3 OR nlink < 2 OR mode & 61440 = 16384)");
 	int rc;
 
 	if (!st)
 		return -EIO;
 	sqlite3_bind_blob(st, 1, r->oid, AUGUR_OID_LEN, SQLITE_STATIC);
 	sqlite3_bind_blob(st, 2, r->fh.b, r->fh.len, SQLITE_STATIC);
+	sqlite3_bind_int(st, 3, r->last_name);
 	rc = sqlite3_step(st);
 	sqlite3_reset(st);
 	sqlite3_clear_bindings(st);
@@ -435,33 +436,36 @@ void cobj_name_add(struct cache *c, const u8 *oid, const u8 *parent, const char 
 
 static void loads_again(struct cache *c, const u8 *oid);
 
-/* @fh: only if it is known by this inode alone; NULL: however. */
-static void row_forget(struct cache *c, const u8 *oid, const struct fh *fh)
+/* @fh: only if it is known by this inode, and has one name or @last says so; NULL: however. */
+static void row_forget(struct cache *c, const u8 *oid, const struct fh *fh, bool last)
 {
 	struct row *r = row_new(c);
 
 	r->forget = true;
 	memcpy(r->oid, oid, AUGUR_OID_LEN);
+	r->last_name = last;
 	if (fh)
 		r->fh = *fh;
 	loads_again(c, oid);
 }
 
-void cobj_forget_inode(struct cache *c, const u8 *oid, const struct fh *fh)
+bool cobj_forget_inode(struct cache *c, const u8 *oid, const struct fh *fh, bool last)
 {
 	struct cobj *o = map_get(&c->objs, oid);
 
 	if (!o)
-		row_forget(c, oid, fh);
-	else if (fh_equal(&o->fh, fh) && (o->nlink < 2 || cobj_is_dir(o)))
-		cobj_forget(c, oid);
+		row_forget(c, oid, fh, last);
+	if (!o || !fh_equal(&o->fh, fh) || (!last && o->nlink > 1 && !cobj_is_dir(o)))
+		return false;
+	cobj_forget(c, oid);
+	return true;
 }
 
 void cobj_forget(struct cache *c, const u8 *oid)
 {
 	struct cobj *o = map_get(&c->objs, oid);
 
-	row_forget(c, oid, NULL);
+	row_forget(c, oid, NULL, true);
 	if (!o)
 		return;
 	if (cobj_idle(o))

@@ -119,9 +119,9 @@ int origin_open_file(const struct origin_export *ex, const struct origin_loc *lo
 }
 
 /*
- * A write stamps the file first and copies its bytes then, under the inode's lock for both, and may
- * be held up in between for any time.  A search for data takes that lock on ext4, btrfs and tmpfs;
- * xfs takes it in each read.
+ * A buffered write stamps the file first and copies its bytes then, under the inode's lock for both,
+ * and may be held up in between for any time.  A search for data takes that lock on ext4, btrfs and
+ * tmpfs; xfs takes it in each read.  Direct writes share the lock with readers: nothing waits for these.
  */
 void origin_await_writers(int fd, u64 off)
 {

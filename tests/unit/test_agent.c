@@ -58,6 +58,19 @@ static struct { pthread_mutex_t lock; ino_t ino; u64 room; unsigned int refused;
 	.lock = PTHREAD_MUTEX_INITIALIZER,
 };
 
+/* A worker that has met the fifth directory of "all" waits, if it is to. */
+static struct { bool armed, met, go; int seen; } hold;
+
+static void hold_here(int flags, const char *path)
+{
+	if (!hold.armed || !(flags & O_PATH) || path[0] != 'e' || strlen(path) != 2 ||
+	    __atomic_add_fetch(&hold.seen, 1, __ATOMIC_SEQ_CST) != 5)
+		return;
+	__atomic_store_n(&hold.met, true, __ATOMIC_SEQ_CST);
+	while (!__atomic_load_n(&hold.go, __ATOMIC_SEQ_CST))
+		usleep(1000);
+}
+
 /* With so many inodes, if they are counted. */
 int openat(int fd, const char *path, int flags, ...)
 {
@@ -71,6 +84,7 @@ int openat(int fd, const char *path, int flags, ...)
 		mode = va_arg(ap, mode_t);
 		va_end(ap);
 	}
+	hold_here(flags, path);
 	pthread_mutex_lock(&disk.lock);
 	none = makes && disk.counted && !disk.inodes && faccessat(fd, path, F_OK, AT_SYMLINK_NOFOLLOW);
 	if (makes && disk.counted && !none)
@@ -1195,6 +1209,36 @@ static void names_are_forgotten(void **state)
 	assert_true(until(8000, dir_is("")));
 }
 
+/* The claims of directories are read for a listing of the one above, and taken back before that is through. */
+static void a_claim_taken_back_stays_so(void **state)
+{
+	struct seen a, e;
+	u64 id;
+
+	forget(1 << 20);
+	assert_int_equal(lookup("", "all"), 0);
+	assert_int_equal(populate("all"), 0);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(populate(at("all/e%d", i) + strlen(top) + 1), 0);
+	settle_all();
+	assert_int_equal(look("all", &a), 0);
+	change_apply(v, AUGUR_INVAL_DIR, a.oid, NULL, NULL, 0, NULL, NULL);
+	assert_true(until(3000, !(cobj_peek(v->c, a.oid)->flags & COBJ_COMPLETE)));
+	hold.armed = true;
+	id = ask(AUGUR_OP_POPULATE, a.oid, &a.fh, NULL, 0, 0, 0);
+	assert_true(until(5000, __atomic_load_n(&hold.met, __ATOMIC_SEQ_CST)));
+	forget(1 << 20);
+	__atomic_store_n(&hold.go, true, __ATOMIC_SEQ_CST);
+	assert_int_equal(wait_reply(id), 0);
+	hold.armed = false;
+	for (int i = 0; i < 5; i++) {
+		CLEANUP_FREE char *d = xstrdup(at("all/e%d", i) + strlen(top) + 1);
+
+		if (!look(d, &e))
+			assert_int_equal(lookup(d, "f5"), 0);
+	}
+}
+
 static void freed(const char *name)
 {
 	disk.inodes++;
@@ -1781,7 +1825,8 @@ int main(void)
 		cmocka_unit_test(pins_of_several_names), cmocka_unit_test(pins_follow_names),
 		cmocka_unit_test(pins_of_what_is_no_more), cmocka_unit_test(pins_of_the_last_name), cmocka_unit_test(pins_follow_paths),
 		cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(events_are_told), cmocka_unit_test(lost_rows_are_found),
-		cmocka_unit_test(after_a_power_cut), cmocka_unit_test(names_are_forgotten), cmocka_unit_test(a_name_waits_for_an_inode),
+		cmocka_unit_test(after_a_power_cut), cmocka_unit_test(names_are_forgotten),
+		cmocka_unit_test(a_claim_taken_back_stays_so), cmocka_unit_test(a_name_waits_for_an_inode),
 		cmocka_unit_test(inodes_of_free_blocks), cmocka_unit_test(nothing_leaks),
 		cmocka_unit_test(each_proxy_is_told_once), cmocka_unit_test(a_dead_proxy_is_down),
 		cmocka_unit_test(a_silent_proxy_is_connecting),

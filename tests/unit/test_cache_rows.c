@@ -462,18 +462,18 @@ static void the_row_goes_with_its_inode(void **state)
 	other.b[0] ^= 1;
 	close_cache();
 	attach();
-	cobj_forget_inode(c, oid, &other);
+	assert_false(cobj_forget_inode(c, oid, &other, true));
 	close_cache();
 	assert_int_equal(rows(), 2);		/* it lives elsewhere */
 	exec("UPDATE obj SET nlink = 2 WHERE length(name) > 0");
 	attach();
-	cobj_forget_inode(c, oid, &fh);
+	cobj_forget_inode(c, oid, &fh, false);
 	close_cache();
 	assert_int_equal(rows(), 2);		/* it has another name */
 	exec("UPDATE obj SET nlink = 1 WHERE length(name) > 0");
 	attach();
 	cobj_load(c, oid, on_load, &done);
-	cobj_forget_inode(c, oid, &fh);
+	cobj_forget_inode(c, oid, &fh, false);
 	spin(&done);
 	assert_null(loaded);
 	close_cache();
