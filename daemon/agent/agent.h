@@ -444,6 +444,7 @@ void walk_drop(struct vol *v);
 /* ---- look.c ---- */
 void look_init(struct vol *v);
 void look_dir(struct vol *v, const u8 *oid);	/* it changed, if it is one */
+void look_at(struct vol *v, const u8 *oid);	/* of a file: is it still as it was told, and its owner tells of changes */
 void look_drop(struct vol *v);
 static inline bool looks_pending(const struct vol *v) { return v->look_call || v->looks.live; }
 

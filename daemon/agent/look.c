@@ -6,7 +6,10 @@
  * would show the old times until somebody lists it.  So the owner is asked at once for the
  * attributes of each directory that a notice names, many in one question, and one question of a
  * volume at a time: what changes meanwhile goes into the next.  More than LOOK_MAX wait for
- * their listing instead.  Loop thread only.
+ * their listing instead.
+ *
+ * And files of several names: who lists a directory need not own them, and only an owner who was asked
+ * for an object tells of its changes.  So he is asked as well.  Loop thread only.
  */
 #include "agent/agent.h"
 #include "base/log.h"
@@ -46,7 +49,7 @@ static void pause_over(struct io_op *op, int res)
 	struct look_call *lc = container_of(op, struct look_call, pause);
 
 	for (u32 i = 0; i < lc->n; i++)
-		look_dir(lc->v, lc->o[i]->oid);
+		look_at(lc->v, lc->o[i]->oid);
 	call_end(lc);
 }
 
@@ -66,6 +69,19 @@ static void shown(void *arg, int err)
 	v->io->ops->timer(v->io, &lc->pause, io_now(v->io) + PAUSE_NS);
 }
 
+static void look_answer(struct look_call *lc, struct cobj *o, const struct reval_res *res)
+{
+	struct vol *v = lc->v;
+
+	if (cobj_is_dir(o) && res->has_entry) {
+		lc->showing++;
+		dir_shows(v, o, &res->e, shown, lc);
+	} else if (!cobj_is_dir(o) && (res->has_entry ? o->version != res->e.attr.version || o->tag != res->e.attr.tag :
+				       res->status == -ENOENT)) {
+		change_apply(v, AUGUR_INVAL_DATA, o->oid, NULL, NULL, 0, NULL, NULL);
+	}
+}
+
 static void look_done(struct ask *a, int status, struct wire_in body)
 {
 	struct look_call *lc = container_of(a, struct look_call, a);
@@ -80,10 +96,8 @@ static void look_done(struct ask *a, int status, struct wire_in body)
 			continue;
 		told += res.has_entry || res.status == -ENOENT;
 		for (u32 i = 0; i < lc->n; i++)
-			if (res.has_entry && !memcmp(lc->o[i]->oid, res.oid, AUGUR_OID_LEN)) {
-				lc->showing++;
-				dir_shows(v, lc->o[i], &res.e, shown, lc);
-			}
+			if (!memcmp(lc->o[i]->oid, res.oid, AUGUR_OID_LEN))
+				look_answer(lc, lc->o[i], &res);
 	}
 	/* The owner's disk may have failed for some of them. */
 	shown(lc, status ? status : told < lc->n ? -EIO : 0);
@@ -106,7 +120,7 @@ static void look_ask(struct look_call *lc)
 		size_t mark;
 
 		if (place_owner(v->map, o->pu) != place_owner(v->map, pu)) {
-			look_dir(v, o->oid);
+			look_at(v, o->oid);
 			cobj_put(v->c, o);
 			continue;
 		}
@@ -128,7 +142,7 @@ static void loaded(void *arg, struct cobj *o)
 {
 	struct look_call *lc = arg;
 
-	if (o && cobj_is_dir(o)) {
+	if (o) {
 		cobj_get(o);
 		lc->o[lc->n++] = o;
 	}
@@ -164,9 +178,15 @@ void look_init(struct vol *v)
 
 void look_dir(struct vol *v, const u8 *oid)
 {
+	if (v->looks.live < LOOK_MAX)
+		look_at(v, oid);
+}
+
+void look_at(struct vol *v, const u8 *oid)
+{
 	struct look *l;
 
-	if (v->dead || !v->m || v->looks.live >= LOOK_MAX || map_get(&v->looks, oid))
+	if (v->dead || !v->m || map_get(&v->looks, oid))
 		return;
 	l = xcalloc(1, sizeof(*l));
 	memcpy(l->oid, oid, AUGUR_OID_LEN);

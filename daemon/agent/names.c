@@ -251,8 +251,12 @@ static void take_entry(struct dwork *d, struct stub_ent *s, bool evicted)
 	if (o && s->outcome == STUB_ATTR)
 		o->flags &= ~COBJ_COMPLETE;
 	o = cobj_update(v->c, &s->attr, s->loc, s->loc_len, d->oid, s->name, s->name_len, &s->fh, s->shift, flags);
-	if (s->attr.nlink > 1 && !S_ISDIR(s->attr.mode))
+	if (has_twins(&s->attr)) {
 		cobj_name_add(v->c, s->attr.oid, d->oid, s->name, s->name_len);
+		/* Told by who lists the directory; its own owner knows of nobody who has it yet. */
+		if (s->outcome != STUB_SAME)
+			look_at(v, s->attr.oid);
+	}
 	take_pin(v, s);
 	if (s->outcome == STUB_NEW)
 		v->c->n_stubs++;

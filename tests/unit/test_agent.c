@@ -428,6 +428,7 @@ static void another_version_by_another_name(void **state)
 	assert_int_equal(lookup("", "late"), 0);
 	assert_int_equal(look("d0/f3", &a), 0);
 	assert_false(a.rec.flags & AUGUR_REC_STALE);
+	assert_true(until(5000, !v->look_call));	/* which would see it */
 	cobj_peek(v->c, a.oid)->tag++;
 	n = fake.invals[AUGUR_INVAL_DATA];
 	assert_int_equal(populate("late"), 0);
@@ -1239,6 +1240,35 @@ static void a_claim_taken_back_stays_so(void **state)
 	}
 }
 
+/* Of two inodes of an object, the old one by one name and the new one by another, the old one is forgotten. */
+static void the_other_inode_is_known(void **state)
+{
+	struct seen old, now;
+	char from[600];
+
+	assert_int_equal(mkdir(at("origin/rx"), 0755), 0);
+	assert_int_equal(mkdir(at("origin/ry"), 0755), 0);
+	snprintf(from, sizeof(from), "%s", at("origin/rx/x1"));
+	put(from, 3000, 1);
+	assert_int_equal(link(from, at("origin/ry/x2")), 0);
+	assert_true(until(10000, populate("") == 0 && !look("ry", &now) && !look("rx", &now)));
+	assert_int_equal(populate("rx"), 0);
+	assert_int_equal(populate("ry"), 0);
+	assert_int_equal(look("rx/x1", &old), 0);
+	put(from, 4000, 2);
+	assert_true(until(10000, lookup("ry", "x2") == 0 && !look("ry/x2", &now) && !fh_equal(&old.fh, &now.fh)));
+	settle_all();
+	fake.keeps = "x2";	/* in use */
+	forget(1 << 20);
+	fake.keeps = NULL;
+	assert_int_not_equal(look("rx/x1", &old), 0);
+	assert_int_equal(look("ry/x2", &now), 0);
+	index_flush(v->c);
+	assert_true(until(3000, rows("x1") + rows("x2") > 0));
+	put(from, 5000, 3);
+	assert_true(until(10000, !look("ry/x2", &now) && (now.rec.flags & AUGUR_REC_STALE)));
+}
+
 static void freed(const char *name)
 {
 	disk.inodes++;
@@ -1555,8 +1585,16 @@ static bool says(const char *request, const char *words)
 	return strstr(text, words);
 }
 
-#define PIN(path)	assert_true(says("{\"verb\":\"pin\",\"paths\":[\"/m/" path "\"]}\n", "\"errors\":0"))
-#define UNPIN(path)	assert_true(says("{\"verb\":\"unpin\",\"paths\":[\"/m/" path "\"]}\n", "\"errors\":0"))
+/* Of what has just changed at the origin a new version may be on its way. */
+static bool says_soon(const char *request)
+{
+	bool said = false;
+
+	return until(5000, said || (said = says(request, "\"errors\":0")));
+}
+
+#define PIN(path)	assert_true(says_soon("{\"verb\":\"pin\",\"paths\":[\"/m/" path "\"]}\n"))
+#define UNPIN(path)	assert_true(says_soon("{\"verb\":\"unpin\",\"paths\":[\"/m/" path "\"]}\n"))
 #define PINS(words)	assert_true(says("{\"verb\":\"pins\"}\n", words))
 
 static bool pinned(const char *rel)
@@ -1826,7 +1864,7 @@ int main(void)
 		cmocka_unit_test(pins_of_what_is_no_more), cmocka_unit_test(pins_of_the_last_name), cmocka_unit_test(pins_follow_paths),
 		cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(events_are_told), cmocka_unit_test(lost_rows_are_found),
 		cmocka_unit_test(after_a_power_cut), cmocka_unit_test(names_are_forgotten),
-		cmocka_unit_test(a_claim_taken_back_stays_so), cmocka_unit_test(a_name_waits_for_an_inode),
+		cmocka_unit_test(a_claim_taken_back_stays_so), cmocka_unit_test(the_other_inode_is_known), cmocka_unit_test(a_name_waits_for_an_inode),
 		cmocka_unit_test(inodes_of_free_blocks), cmocka_unit_test(nothing_leaks),
 		cmocka_unit_test(each_proxy_is_told_once), cmocka_unit_test(a_dead_proxy_is_down),
 		cmocka_unit_test(a_silent_proxy_is_connecting),
