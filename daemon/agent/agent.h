@@ -314,6 +314,7 @@ struct dir_job {
 	void		(*repinned)(struct dir_job *dj);
 };
 struct dir_job *dir_job_new(struct dwork *d);
+/* Before the next step: a listing begun for nobody that found no room is begun again for who has come since. */
 void dir_begun_ahead(struct dwork *d);
 /* Puts entries of a frame in; 0 or -EBADMSG. */
 int dir_job_entries(struct dir_job *dj, struct wire_in in, struct wire_entry *dir_entry, bool *has_dir, u32 *complete);
@@ -514,10 +515,12 @@ void unpin_verb(void *ctx, struct ctl_req *r, json_t *args);
 void evict_verb(void *ctx, struct ctl_req *r, json_t *args);
 void pins_verb(void *ctx, struct ctl_req *r, json_t *args);
 
-/* ---- tree.c ---- */
-/* repin.c: next() when it is known which of the job's entries are at a pinned path. */
+/* ---- repin.c ---- */
+/* next() when it is known which of the job's entries are at a pinned path. */
 void repin_job(struct dir_job *dj, void (*next)(struct dir_job *dj));
-void repin_tree(struct vol *v, const struct fh *fh);
+void repin_tree(struct vol *v, const struct fh *fh);	/* what is below it is pinned as well */
+
+/* ---- tree.c ---- */
 /* An object of several names has got one in a pinned directory. */
 void tree_linked(struct vol *v, const u8 *oid, const struct fh *fh);
 

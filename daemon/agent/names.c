@@ -18,7 +18,6 @@
 
 static const u64 no_names[1];
 
-static void job_next(struct dwork *d);
 static void job_settle(struct dir_job *dj);
 static void job_start(struct dir_job *dj);
 
@@ -370,7 +369,7 @@ static void job_done(struct dir_job *dj)
 	d->running = NULL;
 	if (dj->j->err && !dj->single && !d->err)
 		d->err = dj->j->err;	/* the next one may be the last, which must not call it complete then */
-	job_next(d);
+	dir_jobs_go(d);
 	dir_job_ended(d, dj);
 }
 
@@ -526,7 +525,7 @@ static void stubs_done(struct stub_job *j)
 	job_settle(dj);
 }
 
-static void job_next(struct dwork *d)
+void dir_jobs_go(struct dwork *d)
 {
 	struct dir_job *dj;
 
@@ -544,13 +543,8 @@ static void job_next(struct dwork *d)
 	job_start(dj);
 }
 
-void dir_jobs_go(struct dwork *d)
-{
-	job_next(d);
-}
-
 void dir_job_queue(struct dir_job *dj)
 {
 	list_add_tail(&dj->d->jobs, &dj->link);
-	job_next(dj->d);
+	dir_jobs_go(dj->d);
 }
