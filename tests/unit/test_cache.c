@@ -5,35 +5,15 @@
  * survive a restart; nothing a peer says leads outside.  Needs root and trusted attributes.
  * (long file: one fixture, a real directory with its index, for all of it)
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/xattr.h>
 
-#include "base/log.h"
-#include "cache/cache.h"
-
-static struct io *io;
-static char dir[64];
-static struct cache *c;
-static const u8 vol_id[16] = { 1, 2, 3 };
+#include "cache_rig.h"
 
 /* ---- helpers ---- */
-
-static int rm_one(const char *path, const struct stat *st, int flag, struct FTW *f)
-{
-	return remove(path);
-}
 
 static char *at(const char *fmt, ...)
 {
@@ -50,37 +30,6 @@ static char *at(const char *fmt, ...)
 	return buf[i];
 }
 
-static void spin(bool *flag)
-{
-	for (int i = 0; i < 10000 && !*flag; i++)
-		assert_int_equal(io->ops->step(io), 0);
-	assert_true(*flag);
-}
-
-static void raise_flag(void *arg)
-{
-	*(bool *)arg = true;
-}
-
-static struct wire_entry entry(const char *name, u32 mode, u64 size, u8 id)
-{
-	struct wire_entry e = { .name = name, .name_len = name ? strlen(name) : 0 };
-
-	memset(e.attr.oid, id, AUGUR_OID_LEN);
-	e.attr.pu = id;
-	e.attr.mode = mode;
-	e.attr.nlink = 1;
-	e.attr.size = size;
-	e.attr.tag = 1000 + id;
-	e.attr.mtime_sec = 1500000000 + id;
-	e.attr.mtime_nsec = 7;
-	e.attr.ctime_sec = 1600000000 + id;
-	e.attr.ctime_nsec = 9;
-	e.locator = (const u8 *)"loc";
-	e.locator_len = 3;
-	return e;
-}
-
 static struct cobj *root_obj(void)
 {
 	struct cobj *o = cobj_peek(c, c->root_oid);
@@ -92,19 +41,9 @@ static struct cobj *root_obj(void)
 static void open_cache(void)
 {
 	struct wire_entry root = entry(NULL, S_IFDIR | 0755, 4096, 200);
-	enum cache_fault cause;
 
-	assert_int_equal(cache_attach(io, dir, &c, &cause), 0);
+	attach();
 	assert_int_equal(cache_stamp(c, "vol", vol_id, &root), 0);
-}
-
-static void close_cache(void)
-{
-	bool done = false;
-
-	cache_close(c, raise_flag, &done);
-	spin(&done);
-	c = NULL;
 }
 
 static int setup(void **state)
@@ -113,14 +52,6 @@ static int setup(void **state)
 	assert_non_null(mkdtemp(dir));
 	umask(0);
 	open_cache();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	if (c)
-		close_cache();
-	nftw(dir, rm_one, 16, FTW_DEPTH | FTW_PHYS);
 	return 0;
 }
 
@@ -1173,21 +1104,8 @@ static void names_and_place(void **state)
 	assert_null(load(e.attr.oid));
 }
 
-static int skip_all(void)
+static int run_group(void)
 {
-	char d[] = "/tmp/augur-test-x.XXXXXX";
-	int ok;
-
-	if (geteuid() || !mkdtemp(d))
-		return 1;
-	ok = !setxattr(d, "trusted.augur.probe", "1", 1, 0);
-	rmdir(d);
-	return !ok;
-}
-
-int main(void)
-{
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(attach_errors), T(foreign_volume), T(a_copy_is_refused), T(tmp_is_swept), T(kinds), T(holes), T(reading_moves_no_time), T(directory_attributes), T(nothing_is_inherited), T(directory_xattrs),
 		T(leftover_is_remade),
@@ -1195,19 +1113,11 @@ int main(void)
 		T(another_version_has_nothing), T(another_inode_has_nothing), T(damaged_claim_is_none), T(damaged_row_is_none), T(capability_stays), T(names_and_place),
 		T(order_of_use), T(claims_are_taken_back), T(streamed_is_no_claim), T(pins_are_inherited), T(pins_come_with_names),
 	};
-	int failed;
 
-	if (skip_all()) {
-		printf("needs root and trusted extended attributes in /tmp\n");
-		return 77;
-	}
-	log_open("test_cache", LOG_L_ERR - 1);
-	io = io_new(getenv("TEST_IO"));
-	if (!io) {
-		printf("no I/O table here\n");
-		return 77;
-	}
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	io->ops->destroy(io);
-	return failed;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+	return cache_tests("test_cache", run_group);
 }

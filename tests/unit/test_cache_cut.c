@@ -141,26 +141,17 @@ static void weak_disks(void **state)
 	assert_null(disk_weakness(&d));
 }
 
-int main(void)
+static int run_group(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(nothing_differs), T(rows_ahead_of_the_tree), T(tree_ahead_of_the_rows), T(the_root_has_no_name_to_ask),
 		T(leftovers_are_passed_by), T(broken_off_is_made_again), T(weak_disks),
 	};
-	int failed;
 
-	if (skip_all()) {
-		printf("needs root and trusted extended attributes in /tmp\n");
-		return 77;
-	}
-	log_open("test_cache_cut", LOG_L_ERR - 1);
-	io = io_new(getenv("TEST_IO"));
-	if (!io) {
-		printf("no I/O table here\n");
-		return 77;
-	}
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	io->ops->destroy(io);
-	return failed;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+	return cache_tests("test_cache_cut", run_group);
 }

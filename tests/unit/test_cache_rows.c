@@ -31,17 +31,6 @@ static u64 bytes_lying(void)
 	return lying;
 }
 
-static void exec(const char *text)
-{
-	char path[128];
-	sqlite3 *sq;
-
-	snprintf(path, sizeof(path), "%s/.augur/db", dir);
-	assert_int_equal(sqlite3_open(path, &sq), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(sq, text, NULL, NULL, NULL), SQLITE_OK);
-	sqlite3_close(sq);
-}
-
 static s64 ask(const char *text)
 {
 	char path[128];
@@ -481,27 +470,18 @@ static void the_row_goes_with_its_inode(void **state)
 	assert_int_equal(bytes_accounted(), 0);
 }
 
-int main(void)
+static int run_group(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(killed_before_the_commit), T(refused_until_the_stop), T(refused_for_a_while), T(the_owner_makes_it_whole),
 		T(a_sweep_knows_the_halves), T(rows_without_an_inode), T(a_directory_of_before), T(two_inodes_of_an_object),
 		T(after_a_power_cut), T(broken_off_is_made_again), T(the_row_goes_with_its_inode),
 	};
-	int failed;
 
-	if (skip_all()) {
-		printf("needs root and trusted extended attributes in /tmp\n");
-		return 77;
-	}
-	log_open("test_cache_rows", LOG_L_ERR - 1);
-	io = io_new(getenv("TEST_IO"));
-	if (!io) {
-		printf("no I/O table here\n");
-		return 77;
-	}
-	failed = cmocka_run_group_tests(tests, NULL, NULL);
-	io->ops->destroy(io);
-	return failed;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+	return cache_tests("test_cache_rows", run_group);
 }
