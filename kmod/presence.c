@@ -393,9 +393,9 @@ int augur_need_range(struct inode *inode, struct augur_file *af, loff_t pos, u64
 	looks = 2 * augur_chunks(need.len, AUGUR_I(inode)->chunk_shift);
 	do {
 		ret = need_once(&need, &spare, nowait);
-		if (ret || looks)
-			looks -= !!looks;
-		else if (augur_taken_again(inode, &again))
+		if (!ret && looks)
+			looks--;
+		else if (!ret && augur_taken_again(inode, &again))
 			ret = -ENOSPC;
 	} while (!ret);
 	if (spare)
