@@ -32,6 +32,7 @@ AUGUR_SRC := $(wildcard tools/augur/*.c) daemon/base/mem.c daemon/base/log.c dae
 MOUNT_SRC := $(wildcard tools/mount/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
 UNIT := $(UNIT_SRC:tests/unit/%.c=$(BUILD)/asan/unit/%)
+REPLAY := $(patsubst tests/fuzz/%.c,$(BUILD)/asan/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
 .PHONY: help all module daemon tools check check-unit check-vm check-uml check-long demo bench style install dkms-install clean setup unit asan fuzz sim powercut
@@ -160,7 +161,7 @@ $(BUILD)/asan/augurd: $(BUILD)/asan/daemon/main.o $(BUILD)/asan/libaugurd.a
 $(BUILD)/asan/augur: $(call objects,asan,$(AUGUR_SRC))
 	$(call link,$(ASAN),$(PKG_LIBS))
 
-unit: $(UNIT) $(BUILD)/asan/augur sim
+unit: $(UNIT) $(REPLAY) $(BUILD)/asan/augur sim
 $(BUILD)/asan/unit/%: $(BUILD)/asan/tests/unit/%.o $(BUILD)/asan/libaugurd.a
 	$(call link,$(ASAN),$(PKG_LIBS) -lcmocka)
 
@@ -189,7 +190,7 @@ $(BUILD)/powercut/powercut: $(call objects,obj,$(filter-out %/recover.c,$(wildca
 $(BUILD)/powercut/recover: $(BUILD)/obj/tests/powercut/recover.o $(BUILD)/obj/libaugurd.a
 	$(call link,$(CFLAGS),$(PKG_LIBS))
 
-# One program a target; tests/fuzz/run runs them.
+# One program a target; tests/fuzz/run runs them. Those of asan/fuzz run on the committed corpus with the unit tests.
 FUZZFLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined
 fuzz: $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c)) ## the fuzz targets (clang, libFuzzer), in build/fuzz/
 $(BUILD)/fuzz/obj/%.o: CC = clang
@@ -198,9 +199,12 @@ $(BUILD)/fuzz/obj/%.o: %.c $(BUILD)/flags
 $(BUILD)/fuzz/obj/libaugurd.a: $(call objects,fuzz/obj,$(DAEMON_LIB)) $(BUILD)/sources
 	$(archive)
 $(BUILD)/fuzz/fuzz_json1: $(BUILD)/fuzz/obj/tools/mount/json1.o
-$(BUILD)/fuzz/fuzz_fill: FUZZ_LD = $(patsubst %,-Wl$(comma)--wrap=%,ask_start cache_write change_apply upcall_fill_begin upcall_fill_end db_queue)
+$(BUILD)/asan/fuzz/fuzz_json1: $(BUILD)/asan/tools/mount/json1.o
+$(BUILD)/fuzz/fuzz_fill $(BUILD)/asan/fuzz/fuzz_fill: FUZZ_LD = $(patsubst %,-Wl$(comma)--wrap=%,ask_start cache_write change_apply upcall_fill_begin upcall_fill_end db_queue)
 $(BUILD)/fuzz/%: CC = clang
 $(BUILD)/fuzz/%: $(BUILD)/fuzz/obj/tests/fuzz/%.o $(BUILD)/fuzz/obj/libaugurd.a
 	$(call link,$(FUZZFLAGS) -fsanitize=fuzzer $(FUZZ_LD),$(PKG_LIBS))
+$(BUILD)/asan/fuzz/%: $(BUILD)/asan/tests/fuzz/%.o $(BUILD)/asan/tests/fuzz/replay.o $(BUILD)/asan/libaugurd.a
+	$(call link,$(ASAN) $(FUZZ_LD),$(PKG_LIBS))
 
 -include $(shell find $(BUILD) -name '*.d' -not -name '.*' 2> /dev/null)

@@ -52,7 +52,7 @@ bench() {
 fuzz() {
 	local runs=10000000 t n rate found
 	[ -z "${BUG:-}" ] || runs=300000
-	{ tests/fuzz/run -n $runs -t 1200 "$@" || [ $? = 1 ]; } > "$build/fuzz.tsv" || { figure "builds" no = yes; return; }
+	{ tests/fuzz/run -n $runs -t 5400 "$@" || [ $? = 1 ]; } > "$build/fuzz.tsv" || { figure "builds" no = yes; return; }
 	while IFS=$'\t' read -r t n rate found; do
 		[ -n "${BUG:-}" ] || figure "$t: executions ($rate a second)" "${n:-0}" '>=' $runs
 		figure "$t: findings" "$found" = 0

@@ -32,7 +32,7 @@ static struct file {
 
 static struct cache c = { .io = &fz_io, .db = (struct db *)&c, .batch_op.busy = true, .settle_op.busy = true };
 static struct upcall_mount m;
-static struct vol v = { .io = &fz_io, .c = &c, .m = &m };
+static struct vol v = { .io = &fz_io, .c = &c, .m = &m, .users = 1 };
 static struct ask *asks[ASKS];
 static unsigned int nasks, waiting, told;
 static u64 grants, grant_ends;

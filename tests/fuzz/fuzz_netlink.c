@@ -204,7 +204,7 @@ static void questions(u8 which)
 	struct upcall_range r[4];
 	u8 oid[AUGUR_OID_LEN] = { 1 };
 	u64 grant;
-	u32 flags;
+	u32 flags, why;
 	int n = ARRAY_SIZE(r), err;
 
 	switch (which % 5) {
@@ -220,7 +220,8 @@ static void questions(u8 which)
 		upcall_inodes(&mt.pub, on_inode, NULL);
 		break;
 	case 3:
-		upcall_evict(&mt.pub, oid, &fh);
+		upcall_evict(&mt.pub, oid, &fh, 0, which & 0x20 ? 4096 : 0, which & 0x10, &why);
+		assert(why <= AUGUR_BUSY_CLAIMED);
 		break;
 	case 4:
 		mount_pull(&mt);
@@ -251,7 +252,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	fz_turn();
 	empty(how & 0x80 && how % 5 == 0 ? ctl_kernel_fd : kernel_fd);
 	empty(how & 0x80 && how % 5 == 0 ? u.ctl.fd : mt.req.fd);
-	assert(mt.open_chans == 2 - mt.dead && !fz.n && list_empty(&mt.req.stash));
+	assert(mt.open_chans == (mt.dead ? 1u : 2u) && !fz.n && list_empty(&mt.req.stash));
 	if (mt.batch)
 		nlmsg_free(mt.batch);
 	mt.batch = NULL;

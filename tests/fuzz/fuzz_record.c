@@ -61,7 +61,7 @@ static void records(const u8 *data, size_t size)
 	u32 crc;
 
 	check_record(data, size);
-	assert(augur_crc32c(data, min(size, 96)) == slow_crc(data, min(size, 96)));
+	assert(augur_crc32c(data, min(size, (size_t)96)) == slow_crc(data, min(size, (size_t)96)));
 	if (size < sizeof(rec))
 		return;
 	memcpy(rec, data, sizeof(rec));
