@@ -436,7 +436,10 @@ bool augur_lower_has_by_ino(const struct super_block *lower);
 struct dentry *augur_lower_by_ino(struct augur_sb *asb, u64 ino);
 struct dentry *augur_lower_decode_fh(struct augur_sb *asb, const void *fh, size_t len);
 int augur_lower_encode_fh(struct inode *lower, void *buf, size_t max);
-/* SWITCH / REMOVE; take the lower directory's locks, -ESTALE if the name is not @old. */
+/*
+ * SWITCH / REMOVE; take the lower directory's locks, -ESTALE if the name is not @old. For the
+ * second the caller has write access to the lower mount (mnt_want_write).
+ */
 int augur_lower_switch(struct augur_sb *asb, struct inode *dir, const struct qstr *name,
 		       struct inode *old, const struct qstr *tmp_name, struct inode *new_inode);
 int augur_lower_remove(struct augur_sb *asb, struct inode *dir, const struct qstr *name, struct inode *old);

@@ -501,13 +501,9 @@ int augur_lower_remove(struct augur_sb *asb, struct inode *dir, const struct qst
 
 	if (IS_ERR(parent))
 		return PTR_ERR(parent);
-	err = mnt_want_write(asb->lower_mnt);
-	if (!err) {
-		cred = override_creds(asb->cred);
-		err = remove_name(parent, name, old);
-		revert_creds(cred);
-		mnt_drop_write(asb->lower_mnt);
-	}
+	cred = override_creds(asb->cred);
+	err = remove_name(parent, name, old);
+	revert_creds(cred);
 	dput(parent);
 	return err;
 }

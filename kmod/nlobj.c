@@ -301,10 +301,16 @@ int augur_nl_remove(struct augur_call *call)
 	if (how & ~AUGUR_RM_FORGET)
 		return -EINVAL;
 	err = change_begin(call, &c);
-	if (!err && how)
-		err = augur_forget_name(c.dir, &c.name, c.old, c.old_lower);
-	else if (!err)
-		err = augur_lower_remove(call->asb, c.dir, &c.name, d_inode(c.old_lower));
+	/* Before any lock of ours is taken: whoever waits for a thaw here keeps nobody from his names. */
+	if (!err)
+		err = mnt_want_write(call->asb->lower_mnt);
+	if (!err) {
+		if (how)
+			err = augur_forget_name(c.dir, &c.name, c.old, c.old_lower);
+		else
+			err = augur_lower_remove(call->asb, c.dir, &c.name, d_inode(c.old_lower));
+		mnt_drop_write(call->asb->lower_mnt);
+	}
 	/* It may live on under other names, and is what it was. */
 	if (!err)
 		change_done(call, &c, !READ_ONCE(d_inode(c.old_lower)->i_nlink));

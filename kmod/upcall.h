@@ -221,6 +221,7 @@ u32 augur_busy(const struct augur_inode *ai);
 /*
  * Removes the name of @inode (@lower is a dentry of its lower inode; NULL: it is not one of ours)
  * from @dir, which is no longer complete then.  -EBUSY: somebody uses it, or looks there; 0, -errno.
+ * The caller has write access to the lower mount.
  */
 int augur_forget_name(struct inode *dir, const struct qstr *name, struct inode *inode,
 		      struct dentry *lower);
