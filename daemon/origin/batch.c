@@ -76,8 +76,10 @@ static int item_bytes(const struct origin_export *ex, struct batch_item *it, int
 
 	if (!n)
 		return 0;
+	/* As one that is too young: tried again once, and then asked for alone. */
+	if (origin_await_writers(fd, &it->st, 0))
+		return -EAGAIN;
 	it->buf = xmalloc(n);
-	origin_await_writers(fd, 0);
 	got = origin_read_full(fd, it->buf, n, 0);
 	if (got < 0)
 		return got;

@@ -142,8 +142,11 @@ void origin_lease_request(struct origin_client *cl, const struct wire_hdr *h, st
 /* ---- read.c ---- */
 /* worker: opens a regular file for reading; descriptor or -errno. */
 int origin_open_file(const struct origin_export *ex, const struct origin_loc *loc);
-/* worker: between a look at a file and its bytes: lets those who have stamped it finish their writes. */
-void origin_await_writers(int fd, u64 off);
+/*
+ * worker: between a look at a file (@st) and its bytes: lets those who have stamped it finish their writes.
+ * -EBUSY: another worker does that, and it takes long.
+ */
+int origin_await_writers(int fd, const struct origin_stat *st, u64 off);
 /* worker: reads @len bytes at @off unless the file ends: bytes or -errno. */
 s64 origin_read_full(int fd, u8 *buf, size_t len, u64 off);
 /* A changed or removed object: its descriptor is not used again. */

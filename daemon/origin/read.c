@@ -11,11 +11,17 @@
  * is streamed by the transfer engine between two such jobs.  Descriptors of files that are
  * read in pieces are kept for a while, by oid.  Loop thread; workers touch their job alone.
  */
+#include <pthread.h>
+#include <sched.h>
+
 #include "base/log.h"
 #include "origin/impl.h"
 
 #define OPEN_MAX	512
 #define OPEN_IDLE_NS	(5 * 1000000000ULL)
+#define WORKERS_MAX	16		/* more than the pool has */
+#define WAIT_SPINS	100
+#define HELD_MAX_NS	(30 * 1000000000ULL)
 
 struct read_job {
 	struct origin_job j;
@@ -25,6 +31,7 @@ struct read_job {
 	struct origin_open *of;		/* a kept descriptor, or NULL: fd is our own */
 	int		fd;
 	bool		waited;
+	u64		held_ns;	/* since when another worker has waited for the file's writers */
 	struct origin_stat st;		/* before */
 	struct origin_stat after;
 	u8		*buf;		/* small: the bytes */
@@ -122,10 +129,50 @@ int origin_open_file(const struct origin_export *ex, const struct origin_loc *lo
  * A buffered write stamps the file first and copies its bytes then, under the inode's lock for both,
  * and may be held up in between for any time.  A search for data takes that lock on ext4, btrfs and
  * tmpfs; xfs takes it in each read.  Direct writes share the lock with readers: nothing waits for these.
+ * A write may be long: one worker waits for a file, the others are left for what nobody writes.
  */
-void origin_await_writers(int fd, u64 off)
+static struct {
+	pthread_mutex_t	lock;
+	struct { u64 dev, ino; } file[WORKERS_MAX];
+} waited_for = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/* A slot; -1 if a worker waits for this file, or there are more workers than slots. */
+static int wait_slot(u64 dev, u64 ino)
 {
+	int slot = -1;
+
+	pthread_mutex_lock(&waited_for.lock);
+	for (int i = 0; i < WORKERS_MAX; i++) {
+		if (waited_for.file[i].ino == ino && waited_for.file[i].dev == dev) {
+			slot = -1;
+			break;
+		}
+		if (!waited_for.file[i].ino)
+			slot = i;
+	}
+	if (slot >= 0) {
+		waited_for.file[slot].dev = dev;
+		waited_for.file[slot].ino = ino;
+	}
+	pthread_mutex_unlock(&waited_for.lock);
+	return slot;
+}
+
+int origin_await_writers(int fd, const struct origin_stat *st, u64 off)
+{
+	u64 dev = (u64)st->stx.stx_dev_major << 32 | st->stx.stx_dev_minor;
+	int slot, spins = 0;
+
+	while ((slot = wait_slot(dev, st->stx.stx_ino)) < 0) {
+		if (spins++ == WAIT_SPINS)
+			return -EBUSY;
+		sched_yield();
+	}
 	(void)lseek(fd, off, SEEK_DATA);
+	pthread_mutex_lock(&waited_for.lock);
+	waited_for.file[slot].ino = 0;
+	pthread_mutex_unlock(&waited_for.lock);
+	return 0;
 }
 
 s64 origin_read_full(int fd, u8 *buf, size_t len, u64 off)
@@ -170,7 +217,7 @@ static int read_small(struct read_job *r)
 	return read_check_after(r);
 }
 
-/* Opens and looks; -EAGAIN: too young to be served. */
+/* Opens and looks; -EAGAIN: too young to be served, -EBUSY: another worker waits for its writers. */
 static int read_begin(void *arg)
 {
 	struct read_job *r = arg;
@@ -191,7 +238,9 @@ static int read_begin(void *arg)
 		return -ESTALE;
 	if (r->st.young)
 		return r->waited ? -ESTALE : -EAGAIN;
-	origin_await_writers(r->fd, r->off);
+	err = origin_await_writers(r->fd, &r->st, r->off);
+	if (err)
+		return err;
 	return r->len <= WIRE_DATA_MAX ? read_small(r) : 0;
 }
 
@@ -271,8 +320,12 @@ static void read_begin_done(struct io_op *op, int res)
 
 	if (!r->of && r->fd >= 0)
 		r->of = open_keep(o, r->loc.oid, r->fd);
-	if (res == -EAGAIN && !r->j.cl->gone) {
-		r->waited = true;
+	if (res == -EBUSY && !r->held_ns)
+		r->held_ns = io_now(o->io);
+	if (res == -EBUSY && io_now(o->io) - r->held_ns > HELD_MAX_NS)
+		res = -ETIMEDOUT;
+	if ((res == -EAGAIN || res == -EBUSY) && !r->j.cl->gone) {
+		r->waited |= res == -EAGAIN;
 		r->j.op.done = read_wait_done;
 		o->io->ops->timer(o->io, &r->j.op, io_now(o->io) + 2 * o->ex.tick_ns + 1000000);
 		return;

@@ -237,11 +237,21 @@ static __attribute__((unused)) void put_obj(struct wire_out *w, const struct obj
 	wire_put_u64(w, WF_TAG, o->a.tag);
 }
 
-static __attribute__((unused)) struct ask *ask_send(struct ask *a, u16 type)
+static __attribute__((unused)) struct ask *ask_begin(struct ask *a, u16 type)
 {
 	xfer_call(peer, &a->c, type);
+	return a;
+}
+
+static __attribute__((unused)) struct ask *ask_wait(struct ask *a)
+{
 	assert_true(run_until(&a->done, 10000));
 	return a;
+}
+
+static __attribute__((unused)) struct ask *ask_send(struct ask *a, u16 type)
+{
+	return ask_wait(ask_begin(a, type));
 }
 
 static __attribute__((unused)) void ask_free(struct ask *a)
@@ -268,17 +278,22 @@ static __attribute__((unused)) struct ask *lookup(const struct obj *o, const cha
 	return ask_send(a, WIRE_LOOKUP);
 }
 
-static __attribute__((unused)) struct ask *read_obj(const struct obj *o, u64 off, u64 len)
+static __attribute__((unused)) struct ask *read_begin(const struct obj *o, u64 off, u64 len)
 {
 	struct ask *a = ask_new();
 
 	put_obj(&a->c.req, o);
 	wire_put_u64(&a->c.req, WF_OFF, off);
 	wire_put_u64(&a->c.req, WF_LEN, len);
-	return ask_send(a, WIRE_READ);
+	return ask_begin(a, WIRE_READ);
 }
 
-static __attribute__((unused)) struct ask *items(const struct obj *o, u32 n, u16 type)
+static __attribute__((unused)) struct ask *read_obj(const struct obj *o, u64 off, u64 len)
+{
+	return ask_wait(read_begin(o, off, len));
+}
+
+static __attribute__((unused)) struct ask *items_begin(const struct obj *o, u32 n, u16 type)
 {
 	struct ask *a = ask_new();
 
@@ -290,7 +305,12 @@ static __attribute__((unused)) struct ask *items(const struct obj *o, u32 n, u16
 			wire_put_u64(&a->c.req, WF_LEN, o[i].a.size);
 		wire_nest_end(&a->c.req, mark);
 	}
-	return ask_send(a, type);
+	return ask_begin(a, type);
+}
+
+static __attribute__((unused)) struct ask *items(const struct obj *o, u32 n, u16 type)
+{
+	return ask_wait(items_begin(o, n, type));
 }
 
 static __attribute__((unused)) struct obj find(const struct obj *d, const char *name)

@@ -216,6 +216,56 @@ static void bytes_of_a_held_write_are_awaited(void **state)
 	}
 }
 
+/* More readers of such a file than there are workers: who wants another file is served meanwhile. */
+static void a_held_write_leaves_workers(void **state)
+{
+	struct held_write w = { .bytes = xmalloc(4096) };
+	struct ask *many[8], *a;
+	pthread_t writer, giver;
+	struct obj o, other;
+	char old[4097];
+
+	memset(w.bytes, 'b', 4096);
+	memset(old, 'a', 4096);
+	old[4096] = 0;
+	write_file("held", old);
+	write_file("other", "bytes");
+	grow_old();
+	w.fd = open(at("held"), O_WRONLY);
+	hold_write(&w, &writer);
+	grow_old();
+	o = find(&root, "held");
+	other = find(&root, "other");
+	for (int i = 0; i < 8; i++)
+		many[i] = i & 1 ? items_begin(&o, 1, WIRE_BATCH) : read_begin(&o, 0, 4096);
+	a = read_obj(&other, 0, 5);
+	assert_int_equal(a->status, 0);
+	assert_memory_equal(a->data, "bytes", 5);
+	ask_free(a);
+	a = items(&other, 1, WIRE_BATCH);
+	assert_int_equal(a->item_status[0], 0);
+	ask_free(a);
+	assert_false(many[0]->done);
+	assert_int_equal(pthread_create(&giver, NULL, give_bytes, &w), 0);
+	for (int i = 0; i < 8; i++) {
+		ask_wait(many[i]);
+		assert_int_equal(many[i]->status, 0);
+		if (!(i & 1))
+			assert_memory_equal(many[i]->data, w.bytes, 4096);
+		else if (!many[i]->item_status[0])
+			assert_memory_equal(many[i]->data, w.bytes, 4096);
+		else
+			assert_int_equal(many[i]->item_status[0], -EAGAIN);
+		ask_free(many[i]);
+	}
+	pthread_join(giver, NULL);
+	pthread_join(writer, NULL);
+	close(w.uffd);
+	close(w.fd);
+	munmap(w.page, 4096);
+	free(w.bytes);
+}
+
 static int run_group(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -223,6 +273,7 @@ static int run_group(void)
 		T(states_are_not_mixed),
 		T(a_late_look_is_not_old),
 		T(bytes_of_a_held_write_are_awaited),
+		T(a_held_write_leaves_workers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
