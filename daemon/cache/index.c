@@ -332,6 +332,13 @@ static void row_again(struct cache *c, const struct row *r)
 		c->rows_lost = true;
 }
 
+/* The inode is gone, and so is its row, or it will be; meanwhile somebody has loaded the row. */
+static void loaded_from(struct cache *c, const struct row *r)
+{
+	if (r->forget && r->fh.len && map_get(&c->objs, r->oid))
+		cobj_forget_inode(c, r->oid, &r->fh, r->last_name);
+}
+
 /*
  * An object without a row is not compared with its owner, nor marked when he tells of a change, so
  * rows that the disk refused are written again, until it takes them or their objects are not in
@@ -347,8 +354,11 @@ static void batch_done(struct db_job *job, int res)
 	c->rows_refused = res;
 	if (res && (c->closing || !c->db))
 		c->rows_lost = true;
-	for (u32 i = 0; res && i < b->n && !c->closing && c->db; i++)
-		row_again(c, &b->rows[i]);
+	for (u32 i = 0; i < b->n && !c->closing && c->db; i++) {
+		loaded_from(c, &b->rows[i]);
+		if (res)
+			row_again(c, &b->rows[i]);
+	}
 	batch_free(job);
 }
 
