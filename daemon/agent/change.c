@@ -450,7 +450,7 @@ static void collected(struct io_op *op, int res)
 			if (res)
 				log_notice("event=remove_refused name=%s error=\"%s\"", log_esc(g->name, strlen(g->name)), strerror(-res));
 			else if (g->valid)
-				cobj_forget_inode(v->c, g->oid, &g->fh, false);	/* it may live on in another */
+				cobj_forget_inode(v->c, g->oid, &g->fh, !lower_lives(v->c, &g->fh));
 		}
 		free(g->name);
 	}

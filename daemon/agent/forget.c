@@ -169,15 +169,6 @@ static void batch_over(struct forget *g)
 
 /* ---- removing ---- */
 
-/* One of several names may have gone alone. */
-static bool lives(struct vol *v, const struct fh *fh)
-{
-	CLEANUP_CLOSE int fd = fh_open(v->c->top_fd, fh, O_PATH | O_NOFOLLOW);
-	struct stat st;
-
-	return fd >= 0 && !fstat(fd, &st) && st.st_nlink;
-}
-
 static bool is_busy(struct vol *v, const struct forget_name *n)
 {
 	const struct fwork *f = map_get(&v->files, n->oid);
@@ -196,7 +187,8 @@ static bool remove_name(struct forget *g, const struct forget_dir *in, const str
 		return false;
 	g->gone++;
 	v->c->names_forgotten++;
-	if (n->several && lives(v, &n->fh))
+	/* One of several names may have gone alone. */
+	if (n->several && lower_lives(v->c, &n->fh))
 		return true;
 	/* The object may be here in another inode, by another name. */
 	if (cobj_forget_inode(v->c, n->oid, &n->fh, true))

@@ -268,8 +268,6 @@ static void take_entry(struct dwork *d, struct stub_ent *s, bool evicted)
 static void switch_entry(struct dwork *d, struct stub_ent *s, bool evicted)
 {
 	struct vol *v = d->v;
-	bool other = memcmp(s->old_oid, s->attr.oid, AUGUR_OID_LEN);
-	struct cobj *old;
 	int err;
 
 	if (v->m)
@@ -285,11 +283,9 @@ static void switch_entry(struct dwork *d, struct stub_ent *s, bool evicted)
 		s->old_fh.len = 0;
 		return;
 	}
-	old = other ? cobj_peek(v->c, s->old_oid) : NULL;
-	if (old && fh_equal(&old->fh, &s->old_fh))
-		cobj_forget(v->c, s->old_oid);
-	else if (other && !old)
-		cobj_forget_inode(v->c, s->old_oid, &s->old_fh, false);
+	/* Its record says that it is stale: of no use, were it here by another name as well. */
+	if (memcmp(s->old_oid, s->attr.oid, AUGUR_OID_LEN))
+		cobj_forget_inode(v->c, s->old_oid, &s->old_fh, true);
 	take_entry(d, s, evicted);
 }
 

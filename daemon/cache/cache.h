@@ -291,6 +291,8 @@ void lower_names_free(struct lower_name *names, size_t n);
 /* Where is this inode? parent's oid and handle, by its name in the lower tree. */
 int lower_parent(struct cache *c, const struct fh *fh, u8 parent_oid[AUGUR_OID_LEN], struct fh *parent_fh,
 		 char *name, size_t cap);
+/* Has the inode a name? One system call or two; from the loop. */
+bool lower_lives(struct cache *c, const struct fh *fh);
 int lower_unlink_tmp(struct cache *c, const char *name);
 /* tmp/name over name in dir, when no kernel serves the cache. */
 int lower_switch(struct cache *c, const struct fh *dir, const char *name, const char *tmp);

@@ -302,6 +302,14 @@ int lower_parent(struct cache *c, const struct fh *fh, u8 parent_oid[AUGUR_OID_L
 	return fh_of(dir, "", parent_fh);
 }
 
+bool lower_lives(struct cache *c, const struct fh *fh)
+{
+	CLEANUP_CLOSE int fd = fh_open(c->top_fd, fh, O_PATH | O_NOFOLLOW);
+	struct stat st;
+
+	return fd >= 0 && !fstat(fd, &st) && st.st_nlink;
+}
+
 /* ---- names while no kernel serves the cache ---- */
 
 int lower_unlink_tmp(struct cache *c, const char *name)
