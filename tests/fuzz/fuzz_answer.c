@@ -5,6 +5,8 @@
  * keeps its promises and is the same after encoding and decoding.
  *
  * Input: one byte of kind, then the fields.
+ *
+ * max_len: 512
  */
 #include <assert.h>
 #include <sys/stat.h>

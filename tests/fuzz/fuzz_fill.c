@@ -8,6 +8,8 @@
  *
  * Input: steps of four bytes {what, whom, from, how much}.  Questions, writes and grants end
  * here, for which the linker wraps their functions.
+ *
+ * max_len: 256
  */
 #include <sys/stat.h>
 
