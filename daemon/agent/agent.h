@@ -321,6 +321,8 @@ int dir_job_entries(struct dir_job *dj, struct wire_in in, struct wire_entry *di
 void dir_job_queue(struct dir_job *dj);
 void dir_job_free(struct dir_job *dj);
 void dir_jobs_go(struct dwork *d);		/* the next, unless one runs or the directory is held */
+/* Names of a long listing are there before its end: who waits for one of them is answered. */
+void dir_names_made(struct dwork *d, const struct stub_job *j);
 
 /* ---- file.c ---- */
 struct grant { u64 id; unsigned int fills; struct upcall_range done[UPCALL_RANGES_MAX]; int n; };

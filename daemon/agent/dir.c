@@ -434,8 +434,7 @@ static void dwork_step(struct dwork *d)
 	dwork_maybe_free(d);
 }
 
-/* Names of a long listing are there before its end. */
-static void answer_early(struct dwork *d, const struct stub_job *j)
+void dir_names_made(struct dwork *d, const struct stub_job *j)
 {
 	struct list *p, *t;
 
@@ -447,8 +446,8 @@ static void answer_early(struct dwork *d, const struct stub_job *j)
 
 			if (s->name_len != r->name_len || memcmp(s->name, r->name, r->name_len))
 				continue;
-			if (s->outcome != STUB_FAILED || s->res)
-				req_reply(r, s->outcome == STUB_FAILED ? s->res : 0, 0);
+			if (s->outcome != STUB_FAILED)
+				req_reply(r, 0, 0);
 			break;
 		}
 	}
@@ -471,7 +470,7 @@ void dir_job_ended(struct dwork *d, struct dir_job *dj)
 			req_reply(r, err ? err : dj->status, 0);
 		err = 0;
 	} else if (!final && !err) {
-		answer_early(d, dj->j);
+		dir_names_made(d, dj->j);
 	}
 	if (err && !d->err)
 		d->err = err;

@@ -74,6 +74,10 @@ static void know(struct stub_ent *s, const struct cobj *o)
 {
 	bool same = o && o->version == s->attr.version && o->tag == s->attr.tag && !(o->flags & COBJ_STALE);
 
+	/* What was known before the job waited for room may be past. */
+	s->trust = s->differs = false;
+	s->link_fh.len = 0;
+	s->flags = 0;
 	if (!o || S_ISDIR(s->attr.mode))
 		return;
 	s->trust = same;
@@ -386,18 +390,25 @@ static void rerun_done(struct stub_job *j)
 	job_settle(dj);
 }
 
-/* Keeps the entries that were in the way, now free, and runs the job again for them. */
-static void rerun(struct dir_job *dj)
+/* The job is to run again, for what has not become a name. */
+static void keep_undone(struct dir_job *dj)
 {
 	struct stub_job *j = dj->j;
 	u32 n = 0;
 
 	for (u32 i = 0; i < j->n; i++)
-		if (j->ents[i].outcome == STUB_IN_WAY)
+		if (j->ents[i].outcome == STUB_IN_WAY || j->ents[i].outcome == STUB_FAILED)
 			j->ents[n++] = j->ents[i];
 	j->n = n;
-	j->done = rerun_done;
+	j->err = 0;
 	j->set_complete = dj->final && j->has_dir && !dj->d->err;
+}
+
+/* What was in the way has gone. */
+static void rerun(struct dir_job *dj)
+{
+	keep_undone(dj);
+	dj->j->done = rerun_done;
 	job_stubs(dj);
 }
 
@@ -467,12 +478,11 @@ static void room_made(struct space_wait *w)
 	struct dir_job *dj = container_of(w, struct dir_job, room);
 	struct vol *v = dj->d->v;
 
-	dj->j->err = 0;
 	if (v->dead || !v->m) {
 		dj->j->err = -ENOSPC;
 		job_settle(dj);
 	} else {
-		job_run(dj);
+		job_start(dj);
 	}
 	vol_put(v);
 }
@@ -485,7 +495,10 @@ void dir_begun_ahead(struct dwork *d)
 	d->no_room_ahead = false;
 }
 
-/* No room for a name: as for bytes, it is made and the job is run again; not for who looks ahead. */
+/*
+ * No room for a name: as for bytes, it is made and the job is run again, for the names that are
+ * missing; not for who looks ahead.  Meanwhile names of objects with several may go and come.
+ */
 static bool wait_for_room(struct dir_job *dj)
 {
 	struct vol *v = dj->d->v;
@@ -504,7 +517,11 @@ static bool wait_for_room(struct dir_job *dj)
 		names_refused(v);
 		return false;
 	}
+	apply(dj);
+	dir_names_made(dj->d, dj->j);
+	keep_undone(dj);
 	vol_get(v);
+	links_next(v, dj);
 	space_wait(v, &dj->room, room_made);
 	return true;
 }

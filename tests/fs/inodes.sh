@@ -28,7 +28,8 @@ for i in range(20):
     put(f"/origin/keep/k{i}", 500)
 PY
 tree() { (cd "$1" && find . -printf '%p %y %s %n %l\n' | sort); }
-cache() { augur --ctl /run/augur/agent.sock --json status | jq -r ".mounts[0].daemon.cache.$1"; }
+# Its status says how the cache is.
+cache() { { augur --ctl /run/augur/agent.sock --json status || :; } | jq -r ".mounts[0].daemon.cache.$1"; }
 inode_of() { stat -c %i "/cache/a/root/$1"; }
 mark() { echo "$2" > "$(echo /sys/fs/augurfs/[0-9]*)/evict/$1"; }
 PROXY_ARGS="--lease-ms 120000" VOL_OPTS=$LONG_LEASES,evict_inode_run=30,evict_inode_cull=20,evict_inode_stop=8,timeout_ms=20000
