@@ -57,6 +57,7 @@ struct io_ops {
 	const char *name;
 	u64 (*now_ns)(struct io *io);			/* CLOCK_BOOTTIME; any thread */
 	u64 (*real_ns)(struct io *io);			/* CLOCK_REALTIME; any thread */
+	u64 (*stamp_ns)(struct io *io);			/* what a file changed now is stamped with, CLOCK_REALTIME_COARSE; any thread */
 	void (*random)(struct io *io, void *buf, size_t len);
 	/* Sockets.  listen is synchronous: descriptor or -errno. */
 	int (*listen)(struct io *io, const struct sockaddr *addr, socklen_t len);

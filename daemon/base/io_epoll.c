@@ -531,7 +531,7 @@ static void epoll_destroy(struct io *io)
 
 static const struct io_ops epoll_ops = {
 	.name = "epoll",
-	.now_ns = io_sys_now, .real_ns = io_sys_real, .random = io_sys_random,
+	.now_ns = io_sys_now, .real_ns = io_sys_real, .stamp_ns = io_sys_stamp, .random = io_sys_random,
 	.listen = io_sys_listen, .accept = epoll_accept, .connect = epoll_connect,
 	.send = epoll_send, .send_last = io_sys_send_last, .recv = epoll_recv, .read = epoll_read, .write = epoll_write,
 	.poll_in = epoll_poll_in, .close = epoll_close, .timer = epoll_timer, .work = epoll_work,

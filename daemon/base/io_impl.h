@@ -64,6 +64,7 @@ void io_pools_free(struct io_pools *p);
 /* ---- the system under the real tables (io_sys.c) ---- */
 u64 io_sys_now(struct io *io);
 u64 io_sys_real(struct io *io);
+u64 io_sys_stamp(struct io *io);
 void io_sys_random(struct io *io, void *buf, size_t len);
 int io_sys_listen(struct io *io, const struct sockaddr *addr, socklen_t len);
 void io_sys_send_last(struct io *io, int fd, const void *buf, size_t len);

@@ -34,6 +34,11 @@ u64 io_sys_real(struct io *io)
 	return clock_ns(CLOCK_REALTIME);
 }
 
+u64 io_sys_stamp(struct io *io)
+{
+	return clock_ns(CLOCK_REALTIME_COARSE);
+}
+
 void io_sys_random(struct io *io, void *buf, size_t len)
 {
 	u8 *p = buf;

@@ -421,7 +421,7 @@ static void uring_destroy(struct io *io)
 
 static const struct io_ops uring_ops = {
 	.name = "io_uring",
-	.now_ns = io_sys_now, .real_ns = io_sys_real, .random = io_sys_random,
+	.now_ns = io_sys_now, .real_ns = io_sys_real, .stamp_ns = io_sys_stamp, .random = io_sys_random,
 	.listen = io_sys_listen, .accept = uring_accept, .connect = uring_connect,
 	.send = uring_send, .send_last = io_sys_send_last, .recv = uring_recv, .read = uring_read, .write = uring_write,
 	.poll_in = uring_poll_in, .close = uring_close, .timer = uring_timer, .work = uring_work,

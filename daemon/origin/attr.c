@@ -39,8 +39,10 @@ static u64 tag_of(const struct origin_loc *loc, const struct statx *stx)
 
 /*
  * Young: another change could still get the same ctime.  @now is a time before the look: who is
- * held up between the two would take for old what has changed again meanwhile.  A ctime far in
- * the future comes from a clock that was set back, and says nothing about now.
+ * held up between the two would take for old what has changed again meanwhile.  It is of the clock
+ * that stamps: its tick lasts longer than it should where the processor was away (a busy host's
+ * guest), and all that is changed in it gets one stamp.  A ctime far in the future comes from a
+ * clock that was set back, and says nothing about now.
  */
 static bool stat_young(const struct origin_export *ex, const struct statx *stx, u64 now)
 {
@@ -54,7 +56,7 @@ static bool stat_young(const struct origin_export *ex, const struct statx *stx, 
 
 int origin_stat_fd(const struct origin_export *ex, int fd, const struct origin_loc *loc, struct origin_stat *st)
 {
-	u64 now = ex->io->ops->real_ns(ex->io);
+	u64 now = ex->io->ops->stamp_ns(ex->io);
 
 	if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STAT_MASK, &st->stx))
 		return -errno;

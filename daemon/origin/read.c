@@ -4,8 +4,9 @@
  *
  * The state (tag) is looked at under the held descriptor before the first and after the last
  * byte: if it changed, the answer ends with -ESTALE and the asker throws the bytes away.  A
- * state so young that a further change could not be told from it is waited out, two clock
- * ticks at most; a file that is written without a pause is refused, never served mixed.
+ * state so young that a further change could not be told from it is waited out, which takes two
+ * ticks of the clock that stamps; a file that is written without a pause is refused, never served
+ * mixed.
  *
  * Up to one frame is read by the worker that looks at the state: one job per request.  More
  * is streamed by the transfer engine between two such jobs.  Descriptors of files that are
@@ -21,6 +22,7 @@
 #define OPEN_IDLE_NS	(5 * 1000000000ULL)
 #define WORKERS_MAX	16		/* more than the pool has */
 #define WAIT_SPINS	100
+#define WAITS_MAX	50		/* of two ticks that may last longer */
 #define HELD_MAX_NS	(30 * 1000000000ULL)
 
 struct read_job {
@@ -30,7 +32,8 @@ struct read_job {
 	bool		any;		/* whatever is current */
 	struct origin_open *of;		/* a kept descriptor, or NULL: fd is our own */
 	int		fd;
-	bool		waited;
+	unsigned int	waits;		/* for the state to grow old */
+	u64		young_tag;	/* what was waited for */
 	u64		held_ns;	/* since when another worker has waited for the file's writers */
 	struct origin_stat st;		/* before */
 	struct origin_stat after;
@@ -236,8 +239,12 @@ static int read_begin(void *arg)
 		return S_ISDIR(r->st.stx.stx_mode) ? -EISDIR : -EINVAL;
 	if (!r->any && r->st.tag != r->want_tag)
 		return -ESTALE;
-	if (r->st.young)
-		return r->waited ? -ESTALE : -EAGAIN;
+	if (r->st.young) {
+		if (r->waits == WAITS_MAX || (r->waits && r->st.tag != r->young_tag))
+			return -ESTALE;
+		r->young_tag = r->st.tag;
+		return -EAGAIN;
+	}
 	err = origin_await_writers(r->fd, &r->st, r->off);
 	if (err)
 		return err;
@@ -325,7 +332,7 @@ static void read_begin_done(struct io_op *op, int res)
 	if (res == -EBUSY && io_now(o->io) - r->held_ns > HELD_MAX_NS)
 		res = -ETIMEDOUT;
 	if ((res == -EAGAIN || res == -EBUSY) && !r->j.cl->gone) {
-		r->waited |= res == -EAGAIN;
+		r->waits += res == -EAGAIN;
 		r->j.op.done = read_wait_done;
 		o->io->ops->timer(o->io, &r->j.op, io_now(o->io) + 2 * o->ex.tick_ns + 1000000);
 		return;

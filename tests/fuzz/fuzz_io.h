@@ -122,7 +122,7 @@ static void fz_accept(struct io *io, struct io_op *op, int fd)
 }
 
 static const struct io_ops fz_ops = {
-	.name = "fuzz", .now_ns = fz_now, .real_ns = fz_real, .random = fz_random, .timer = fz_timer,
+	.name = "fuzz", .now_ns = fz_now, .real_ns = fz_real, .stamp_ns = fz_real, .random = fz_random, .timer = fz_timer,
 	.work = fz_work, .recv = fz_recv, .send = fz_send, .send_last = fz_send_last, .poll_in = fz_poll,
 	.cancel = fz_cancel, .close = fz_close, .accept = fz_accept,
 };

@@ -80,7 +80,7 @@ static void st_poll(struct io *io, struct io_op *op, int fd) { }
 static void st_cancel(struct io *io, struct io_op *op) { }
 
 static const struct io_ops ops = {
-	.name = "fuzz", .now_ns = st_now, .real_ns = st_real, .random = st_random, .timer = st_timer,
+	.name = "fuzz", .now_ns = st_now, .real_ns = st_real, .stamp_ns = st_real, .random = st_random, .timer = st_timer,
 	.work = st_work, .poll_in = st_poll, .cancel = st_cancel,
 };
 

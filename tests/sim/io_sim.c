@@ -435,7 +435,7 @@ static void sim_destroy(struct io *io)
 
 static const struct io_ops sim_ops = {
 	.name = "simulated",
-	.now_ns = sim_now_ns, .real_ns = sim_real_ns, .random = sim_random,
+	.now_ns = sim_now_ns, .real_ns = sim_real_ns, .stamp_ns = sim_real_ns, .random = sim_random,
 	.listen = sim_listen, .accept = sim_accept, .connect = sim_connect,
 	.send = sim_send, .send_last = sim_send_last, .recv = sim_recv, .read = sim_read, .write = sim_write,
 	.poll_in = sim_poll_in, .close = sim_close, .timer = sim_timer, .work = sim_work,

@@ -118,7 +118,7 @@ static u64 late_clock(struct io *io)
 	fputs("third", f);
 	fclose(f);
 	grow_old();
-	return origin->io->ops->real_ns(origin->io);
+	return origin->io->ops->stamp_ns(origin->io);
 }
 
 static void a_late_look_is_not_old(void **state)
@@ -131,12 +131,45 @@ static void a_late_look_is_not_old(void **state)
 	int fd;
 
 	write_file("f", "other");
-	ops.real_ns = late_clock;
+	ops.stamp_ns = late_clock;
 	ex.io = &late;
 	fd = open(at("f"), O_RDONLY);
 	assert_int_equal(origin_stat_fd(&ex, fd, &loc, &st), 0);
 	assert_int_equal(origin_stat_fd(&origin->ex, fd, &loc, &now), 0);
 	assert_true(st.young || st.tag == now.tag);
+	close(fd);
+}
+
+static u64 stalled_ns;
+
+static u64 stalled_clock(struct io *io)
+{
+	return stalled_ns;
+}
+
+/* Its tick lasts: what was changed long ago is as young as if it had been changed now. */
+static void a_tick_that_lasts(void **state)
+{
+	struct io_ops ops = *origin->io->ops;
+	struct io stalled = { .ops = &ops };
+	struct origin_export ex = origin->ex;
+	struct origin_loc loc = { .len = 0 };
+	struct origin_stat st;
+	int fd;
+
+	write_file("f", "other");
+	grow_old();
+	fd = open(at("f"), O_RDONLY);
+	ops.stamp_ns = stalled_clock;
+	ex.io = &stalled;
+	assert_int_equal(origin_stat_fd(&origin->ex, fd, &loc, &st), 0);
+	assert_false(st.young);
+	stalled_ns = (u64)st.stx.stx_ctime.tv_sec * 1000000000 + st.stx.stx_ctime.tv_nsec;
+	assert_int_equal(origin_stat_fd(&ex, fd, &loc, &st), 0);
+	assert_true(st.young);
+	stalled_ns += 2 * ex.tick_ns;
+	assert_int_equal(origin_stat_fd(&ex, fd, &loc, &st), 0);
+	assert_false(st.young);
 	close(fd);
 }
 
@@ -272,6 +305,7 @@ static int run_group(void)
 		T(bytes_are_the_file),
 		T(states_are_not_mixed),
 		T(a_late_look_is_not_old),
+		T(a_tick_that_lasts),
 		T(bytes_of_a_held_write_are_awaited),
 		T(a_held_write_leaves_workers),
 	};
