@@ -382,6 +382,7 @@ void file_need(struct vol *v, struct cobj *o, u64 off, u64 len, void (*fn)(void 
 struct fill *fill_new(struct fwork *f, u64 off, u64 len, struct grant *g, enum fill_why why);
 void fill_data(struct fill *fl, u64 off, struct xfer_buf *body);
 void fill_end(struct fill *fl, int err);
+int fill_said(int status);			/* what the owner says of a file, which is not 0, as an error of the fill */
 bool fill_current(const struct fill *fl);	/* the object is still what it was begun for */
 void fill_finish(struct fill *fl);		/* nothing of it is under way any more */
 void file_drop_requests(struct vol *v);

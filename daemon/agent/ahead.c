@@ -250,11 +250,8 @@ static void batch_frame(struct ask *a, const struct wire_hdr *h, struct xfer_buf
 	if (!(h->flags & WIRE_DONE))
 		return;
 	b->items[h->off >> 32] = NULL;
-	if (!status)
-		status = item_check(fl->f->o, (struct wire_in){ body->data, body->data + body->len });
-	else if (status == -ENOENT)
-		status = -ESTALE;
-	fill_end(fl, status);
+	fill_end(fl, status ? fill_said(status) :
+			      item_check(fl->f->o, (struct wire_in){ body->data, body->data + body->len }));
 }
 
 /* Items that had ended stay ended; the others begin anew. */
@@ -278,7 +275,7 @@ static void batch_done(struct ask *a, int status, struct wire_in body)
 
 		b->items[i] = NULL;
 		if (fl)
-			fill_end(fl, status ? status : -EIO);
+			fill_end(fl, status ? fill_said(status) : -EIO);
 	}
 	batch_item_done(b);
 }

@@ -370,15 +370,18 @@ static int read_check(struct fill *fl, struct wire_in in)
 	return (version == fl->version && tag == fl->tag) || seeded(SEEDED_STALE_REPLY) ? 0 : -ESTALE;
 }
 
+int fill_said(int status)
+{
+	if (status == -ENOENT)
+		return -ESTALE;		/* the object is gone */
+	return status == -ENOSPC ? -EIO : status;	/* no disk of ours, for which room would be made */
+}
+
 static void read_done(struct ask *a, int status, struct wire_in body)
 {
 	struct fill *fl = container_of(a, struct fill, a);
 
-	if (!status)
-		status = read_check(fl, body);
-	else if (status == -ENOENT)
-		status = -ESTALE;	/* the object is gone */
-	fill_end(fl, status);
+	fill_end(fl, status ? fill_said(status) : read_check(fl, body));
 }
 
 static void read_start(struct fill *fl)
