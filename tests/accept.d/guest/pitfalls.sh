@@ -8,7 +8,7 @@ scratch cache
 modprobe augurfs
 expect_dmesg 'was not answered'
 export PYTHONPATH=$T/vm:$T/lib DEATHS=${DEATHS:-300}
-pitfall() { timeout 300 python3 "$T/lib/pitfalls.py" "$@"; }
+pitfall() { timeout 900 python3 "$T/lib/pitfalls.py" "$@"; }
 while read -r number name point; do
 	rc=0; pitfall "$name" || rc=$?
 	figure "pitfall $number, $name: right" "$([ $rc = 0 ] && echo yes || echo "no ($rc)")" = yes
