@@ -142,6 +142,8 @@ struct vol {
 	struct history	*h;
 	struct upcall_mount *m;		/* NULL: not mounted */
 	unsigned int	users;		/* whoever has v in work under way; freed with the last */
+	unsigned int	inodes_loading;	/* recover.c: of inodes whose bytes nobody has claimed */
+	bool		inodes_again;
 	void		(*closed)(void *arg);	/* of vol_close() */
 	void		*closed_arg;
 	bool		cache_closing;
@@ -489,6 +491,7 @@ void change_told(struct vol *v, const struct change_item *it);
 /* Removes a name and what is below it. */
 void change_remove(struct vol *v, const struct fh *parent, const char *name, const struct fh *fh, bool is_dir,
 		   void (*done)(void *arg, int err), void *arg);
+void recover_inodes(struct vol *v);		/* at the start: claims what the kernel says is here and unclaimed */
 void recover_object(struct vol *v, const u8 *oid, const struct fh *fh, vol_obj_fn *fn, void *arg);
 
 /* ---- health.c ---- */

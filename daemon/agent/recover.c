@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * recover.c - an object the kernel knows and the index does not.
+ * recover.c - an object the kernel knows and the index does not; bytes that it knows to be here
+ * and nobody has claimed.
  *
  * Rows are written lazily, so a power cut or a killed daemon can lose the newest.  The lower
  * tree still has the inode: its place there gives the parent, and the parent's listing at the
@@ -8,6 +9,7 @@
  */
 #include "agent/agent.h"
 #include "base/log.h"
+#include "wire/bytes.h"
 
 struct recovery {
 	struct io_op	op;
@@ -93,4 +95,78 @@ void recover_object(struct vol *v, const u8 *oid, const struct fh *fh, vol_obj_f
 	}
 	rc->op.done = where_done;
 	cache_work(rc->c, &rc->op, where_work, rc);
+}
+
+/* ---- what the last daemon had filled and not yet claimed: the kernel remembers ---- */
+
+struct ahead { struct vol *v; struct upcall_inode in; u8 *map; u64 evictions; };
+
+static void ahead_end(struct ahead *a)
+{
+	struct vol *v = a->v;
+
+	free(a->map);
+	free(a);
+	if (--v->inodes_loading == 0 && v->inodes_again && !v->dead && v->m)
+		recover_inodes(v);
+	vol_put(v);
+}
+
+/* Without its object it stays in the kernel's memory, unclaimed, until it is unmounted. */
+static void ahead_known(void *arg, struct cobj *o, int err)
+{
+	struct ahead *a = arg;
+	struct vol *v = a->v;
+	size_t n;
+
+	if (!o || !cobj_is_file(o) || !fh_equal(&o->fh, &a->in.fh) || v->dead) {
+		if (err && err != -ESTALE && err != -ECANCELED)
+			log_notice("event=unclaimed oid=%llx effect=\"its bytes are fetched again after a remount\" error=\"%s\"",
+				   (unsigned long long)get_le64(a->in.oid), strerror(-err));
+		ahead_end(a);
+		return;
+	}
+	n = augur_map_bytes(o->size, o->shift);
+	if (a->evictions != v->c->evictions) {
+		v->inodes_again = true;		/* some of it may be gone since: asked anew */
+	} else if (a->in.state & AUGUR_IS_COMPLETE) {
+		cobj_present(v->c, o, 0, o->size);
+	} else if (a->map && a->in.map_len == n && a->in.chunk_shift == o->shift) {
+		cobj_map_need(o);
+		for (size_t i = 0; i < n; i++)
+			o->map[i] |= a->map[i];
+		settle_add(v->c, o, 0);
+	}
+	ahead_end(a);
+}
+
+static void ahead_loaded(void *arg, struct cobj *o)
+{
+	struct ahead *a = arg;
+
+	/* A row lost with the last daemon: the tree and the owner know the object. */
+	if (o || a->v->dead)
+		ahead_known(a, o, 0);
+	else
+		vol_object(a->v, a->in.oid, &a->in.fh, ahead_known, a);
+}
+
+static void inode_ahead(void *arg, const struct upcall_inode *in)
+{
+	struct ahead *a = xcalloc(1, sizeof(*a));
+
+	a->v = vol_get(arg);
+	a->v->inodes_loading++;
+	a->in = *in;
+	a->evictions = a->v->c->evictions;
+	a->map = in->map ? xmemdup(in->map, in->map_len) : NULL;
+	cobj_load_any(a->v->c, a->in.oid, ahead_loaded, a);
+}
+
+void recover_inodes(struct vol *v)
+{
+	v->inodes_again = false;
+	v->inodes_loading++;
+	upcall_inodes(v->m, inode_ahead, v);
+	v->inodes_loading--;
 }

@@ -299,42 +299,6 @@ static void on_settled(void *ctx, const u8 *oid, bool complete, u64 present)
 		upcall_settle(v->m, oid, complete, present);
 }
 
-struct inode_load { struct vol *v; struct upcall_inode in; u8 *map; u64 evictions; };
-
-static void inode_loaded(void *arg, struct cobj *o)
-{
-	struct inode_load *il = arg;
-	struct vol *v = il->v;
-	size_t n;
-
-	if (o && cobj_is_file(o) && fh_equal(&o->fh, &il->in.fh) && !v->dead && il->evictions == v->c->evictions) {
-		n = augur_map_bytes(o->size, o->shift);
-		if (il->in.state & AUGUR_IS_COMPLETE) {
-			cobj_present(v->c, o, 0, o->size);
-		} else if (il->map && il->in.map_len == n && il->in.chunk_shift == o->shift) {
-			cobj_map_need(o);
-			for (size_t i = 0; i < n; i++)
-				o->map[i] |= il->map[i];
-			settle_add(v->c, o, 0);
-		}
-	}
-	free(il->map);
-	vol_put(v);
-	free(il);
-}
-
-/* What the last daemon had filled and not yet claimed: the kernel remembers. */
-static void inode_ahead(void *arg, const struct upcall_inode *in)
-{
-	struct inode_load *il = xcalloc(1, sizeof(*il));
-
-	il->v = vol_get(arg);
-	il->in = *in;
-	il->evictions = il->v->c->evictions;
-	il->map = in->map ? xmemdup(in->map, in->map_len) : NULL;
-	cobj_load_any(il->v->c, il->in.oid, inode_loaded, il);
-}
-
 /* The mount's smallest chunk is that of stubs made from now on. */
 static void take_options(struct vol *v, const char *options)
 {
@@ -367,7 +331,7 @@ void vol_mount(struct vol *v, u64 mount_id)
 		return;
 	}
 	log_info("event=mounted mount=%llu source=%s cache=%s window=%u", (unsigned long long)mount_id, v->source, v->c->dir, v->m->window);
-	upcall_inodes(v->m, inode_ahead, v);
+	recover_inodes(v);
 	lease_mount(v);
 	space_mount(v);
 }

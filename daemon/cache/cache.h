@@ -97,6 +97,7 @@ struct cache {
 	size_t		nlru;
 	struct index_batch *batch;
 	bool		rows_refused;	/* the last batch, by the disk */
+	u64		suspects;	/* objects whose sync failed, in this run */
 	struct io_op	batch_op;
 	/* settle.c */
 	struct list	unsettled;

@@ -130,6 +130,7 @@ static void round_end(struct settle *s, int res)
 				log_err("event=settle error=\"%s\" effect=\"this file is not claimed any more\" hint=\"check the cache disk\"",
 					strerror(-it->res));
 				o->flags |= COBJ_SUSPECT;
+				c->suspects++;
 			}
 		}
 		if (!it->res && !res && c->settled)

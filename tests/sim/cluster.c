@@ -231,6 +231,11 @@ void cluster_begin(const char *top, bool rescan)
 	kernel_begin(cache_dir);
 }
 
+bool cluster_claims(void)
+{
+	return vol && !vol->c->suspects;
+}
+
 void cluster_check_rest(void)
 {
 	if (!vol)

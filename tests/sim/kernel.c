@@ -100,7 +100,7 @@ static int kino_of(int fd, struct kino **out, bool *stale)
 		k->pu = rec.pu;
 		k->shift = rec.chunk_shift;
 		k->dir = S_ISDIR(st.st_mode);
-		k->complete = rec.flags & AUGUR_REC_COMPLETE;
+		k->complete = k->settled = rec.flags & AUGUR_REC_COMPLETE;
 		k->map = xcalloc(1, k->dir ? 1 : augur_map_bytes(k->size, k->shift) + 1);
 		k->lent = xcalloc(1, k->dir ? 1 : augur_chunks(k->size, k->shift) + 1);
 	}
@@ -217,6 +217,16 @@ static void lend(struct kino *k, u64 off, u64 len, int by)
 		k->lent[i] += by;
 }
 
+/* Of an inode that was switched away or removed nobody claims anything. */
+static bool has_name(const struct kino *k)
+{
+	AS_KERNEL;
+	CLEANUP_CLOSE int fd = fh_open(top_fd, &k->fh, O_PATH | O_NOFOLLOW);
+	struct stat st;
+
+	return fd >= 0 && !fstat(fd, &st) && st.st_nlink;
+}
+
 void kernel_check_all(void)
 {
 	for (size_t i = 0; i < INOS; i++) {
@@ -225,6 +235,9 @@ void kernel_check_all(void)
 		for (u64 c = 0; k && !k->dir && c < augur_chunks(k->size, k->shift); c++)
 			if (k->complete || augur_map_test(k->map, c))
 				claim(k, c << k->shift, min(1ull << k->shift, k->size - (c << k->shift)), "the kernel's map");
+		/* Long after the last fill: its record says so, and the inode may leave the memory. */
+		if (k && !k->dir && !k->stale && k->complete && !k->settled && cluster_claims() && has_name(k))
+			violated("ino=%lu has been complete for long, and nobody has claimed it", k->ino);
 	}
 }
 
@@ -485,6 +498,7 @@ void upcall_settle(struct upcall_mount *m, const u8 *oid, bool complete, u64 byt
 {
 	AS_KERNEL;
 
+	note("settle oid=%llx complete=%d bytes=%llu", (unsigned long long)get_le64(oid), complete, (unsigned long long)bytes);
 	for (size_t i = 0; i < INOS && complete; i++)
 		if (inos[i] && !inos[i]->dir && !inos[i]->stale && !memcmp(inos[i]->oid, oid, AUGUR_OID_LEN) && inos[i]->size == bytes)
 			inos[i]->settled = true;

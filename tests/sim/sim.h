@@ -178,6 +178,7 @@ void agent_bounce(bool kill);
 /* What was asked for by the two above happens here, outside of any event. */
 void cluster_poll(void);
 bool cluster_ready(void);
+bool cluster_claims(void);		/* an agent is there, and has never failed to sync a file */
 void cluster_check_rest(void);
 
 /* ---- rows.c ---- */

@@ -31,6 +31,8 @@ static struct fake {
 	bool		ask_only;		/* refused when it is meant */
 	void		(*evicted)(void);	/* called before the answer 0 */
 	bool		refuse_grants;
+	struct upcall_inode ahead;		/* one that nobody has claimed */
+	unsigned int	inodes;
 	int		top_fd;			/* of the cache */
 } fake = { .m = { .id = 7, .session = 1, .timeout_ms = 5000, .lease_ms = 3000 } };
 
@@ -172,6 +174,9 @@ int upcall_remove(struct upcall_mount *m, const struct fh *parent, const char *n
 
 int upcall_inodes(struct upcall_mount *m, void (*fn)(void *arg, const struct upcall_inode *in), void *arg)
 {
+	fake.inodes++;
+	if (fake.ahead.fh.len)
+		fn(arg, &fake.ahead);
 	return 0;
 }
 

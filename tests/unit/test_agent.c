@@ -1077,6 +1077,31 @@ static void lost_rows_are_found(void **state)
 	assert_int_equal(wait_reply(ask(AUGUR_OP_FETCH, s.oid, &s.fh, NULL, 0, 1, 0)), -ESTALE);
 }
 
+/* A killed daemon has claimed nothing and written no row; what it filled the kernel says to the next one. */
+static void the_kernel_remembers(void **state)
+{
+	struct seen s;
+
+	assert_int_equal(fetch("d5/f6", 0, 1), 0);
+	settle_all();
+	for (int evicts = 0; evicts < 2; evicts++) {
+		unsigned int asked = fake.inodes;
+
+		assert_int_equal(look("d5/f6", &s), 0);
+		assert_true(s.rec.flags & AUGUR_REC_COMPLETE);
+		assert_int_equal(lower_record_flags(v->c, &s.fh, s.oid, AUGUR_REC_STUB, AUGUR_REC_COMPLETE), 0);
+		cobj_forget(v->c, s.oid);
+		assert_null(cobj_peek_any(v->c, s.oid));
+		fake.ahead = (struct upcall_inode){ .fh = s.fh, .state = AUGUR_IS_COMPLETE, .chunk_shift = s.rec.chunk_shift, .size = s.rec.size };
+		memcpy(fake.ahead.oid, s.oid, AUGUR_OID_LEN);
+		recover_inodes(v);
+		v->c->evictions += evicts;	/* something went meanwhile, it may be of this one */
+		assert_true(until(10000, !look("d5/f6", &s) && (s.rec.flags & AUGUR_REC_COMPLETE)));
+		assert_int_equal(fake.inodes - asked, 1 + evicts);
+	}
+	fake.ahead.fh.len = 0;
+}
+
 static void sql(const char *text)
 {
 	sqlite3 *sq;
@@ -1862,7 +1887,7 @@ int main(void)
 		cmocka_unit_test(directories_show_changes), cmocka_unit_test(cancelled_ones_go),
 		cmocka_unit_test(pins_of_several_names), cmocka_unit_test(pins_follow_names),
 		cmocka_unit_test(pins_of_what_is_no_more), cmocka_unit_test(pins_of_the_last_name), cmocka_unit_test(pins_follow_paths),
-		cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(events_are_told), cmocka_unit_test(lost_rows_are_found),
+		cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(events_are_told), cmocka_unit_test(lost_rows_are_found), cmocka_unit_test(the_kernel_remembers),
 		cmocka_unit_test(after_a_power_cut), cmocka_unit_test(names_are_forgotten),
 		cmocka_unit_test(a_claim_taken_back_stays_so), cmocka_unit_test(the_other_inode_is_known), cmocka_unit_test(a_name_waits_for_an_inode),
 		cmocka_unit_test(inodes_of_free_blocks), cmocka_unit_test(nothing_leaks),
