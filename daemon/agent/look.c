@@ -27,6 +27,8 @@ struct look_call {
 	bool		failed;
 	u32		n;
 	struct cobj	*o[LOOK_ITEMS];		/* referenced; less than n until all are loaded */
+	u32		nlost;			/* of a lost row, and nobody answers who knows the object */
+	u8		lost[LOOK_ITEMS][AUGUR_OID_LEN];
 };
 
 static void look_more(struct vol *v);
@@ -48,25 +50,32 @@ static void pause_over(struct io_op *op, int res)
 {
 	struct look_call *lc = container_of(op, struct look_call, pause);
 
-	for (u32 i = 0; i < lc->n; i++)
+	for (u32 i = 0; lc->failed && i < lc->n; i++)
 		look_at(lc->v, lc->o[i]->oid);
+	for (u32 i = 0; i < lc->nlost; i++)
+		look_at(lc->v, lc->lost[i]);
 	call_end(lc);
 }
 
-static void shown(void *arg, int err)
+static void call_over(struct look_call *lc)
 {
-	struct look_call *lc = arg;
 	struct vol *v = lc->v;
 
-	lc->failed |= err && err != -ENOENT && err != -ESTALE;
-	if (--lc->showing)
-		return;
-	if (!lc->failed || v->dead) {
+	if ((!lc->failed && !lc->nlost) || v->dead) {
 		call_end(lc);
 		return;
 	}
 	lc->pause.done = pause_over;
 	v->io->ops->timer(v->io, &lc->pause, io_now(v->io) + PAUSE_NS);
+}
+
+static void shown(void *arg, int err)
+{
+	struct look_call *lc = arg;
+
+	lc->failed |= err && err != -ENOENT && err != -ESTALE;
+	if (!--lc->showing)
+		call_over(lc);
 }
 
 static void look_answer(struct look_call *lc, struct cobj *o, const struct reval_res *res)
@@ -110,7 +119,7 @@ static void look_ask(struct look_call *lc)
 	u32 n = lc->n, pu = n ? lc->o[0]->pu : 0;
 
 	if (!n || v->dead || !v->m || !v->map) {
-		call_end(lc);
+		call_over(lc);
 		return;
 	}
 	wire_out_init(&lc->a.body);
@@ -138,16 +147,45 @@ static void look_ask(struct look_call *lc)
 	ask_start(&lc->a);
 }
 
-static void loaded(void *arg, struct cobj *o)
+static void known(struct look_call *lc, struct cobj *o)
 {
-	struct look_call *lc = arg;
-
 	if (o) {
 		cobj_get(o);
 		lc->o[lc->n++] = o;
 	}
 	if (!--lc->loading)
 		look_ask(lc);
+}
+
+struct half { struct look_call *lc; u8 oid[AUGUR_OID_LEN]; };
+
+static void recovered(void *arg, struct cobj *o, int err)
+{
+	struct half *h = arg;
+	struct look_call *lc = h->lc;
+
+	if (!o && err != -ENOENT && err != -ESTALE)
+		memcpy(lc->lost[lc->nlost++], h->oid, AUGUR_OID_LEN);
+	free(h);
+	known(lc, o);
+}
+
+static void loaded(void *arg, struct cobj *o)
+{
+	struct look_call *lc = arg;
+	struct half *h;
+	struct fh fh;
+
+	if (!o || !(o->flags & COBJ_HALF)) {
+		known(lc, o);
+		return;
+	}
+	/* Its row was lost: the listing of the directory above, which has its entry of now, makes it whole. */
+	fh = o->fh;
+	h = xmalloc(sizeof(*h));
+	h->lc = lc;
+	memcpy(h->oid, o->oid, AUGUR_OID_LEN);
+	vol_object(lc->v, h->oid, &fh, recovered, h);
 }
 
 static void look_more(struct vol *v)
@@ -165,7 +203,7 @@ static void look_more(struct vol *v)
 		list_del(&l->link);
 		map_del(&v->looks, l->oid);
 		lc->loading++;
-		cobj_load(v->c, l->oid, loaded, lc);
+		cobj_load_any(v->c, l->oid, loaded, lc);
 		free(l);
 	}
 }

@@ -976,6 +976,19 @@ static void directories_show_changes(void **state)
 	}
 }
 
+/* The row of a killed agent's directory was lost, and what is told of it is shown all the same. */
+static void a_half_directory_shows_changes(void **state)
+{
+	struct seen s;
+
+	assert_int_equal(populate("shown0"), 0);
+	assert_int_equal(look("shown0", &s), 0);
+	cobj_peek(v->c, s.oid)->flags |= COBJ_HALF;
+	change_apply(v, AUGUR_INVAL_DIR, s.oid, NULL, NULL, 0, NULL, NULL);
+	assert_int_equal(chmod(at("origin/shown0"), 0711), 0);
+	assert_true(until(8000, !look("shown0", &s) && (s.st.st_mode & 07777) == 0711));
+}
+
 static void cancel(u64 id)
 {
 	size_t live = v->reqs.live;
@@ -1884,7 +1897,7 @@ int main(void)
 		cmocka_unit_test(leases_are_had),
 		cmocka_unit_test(changes_are_told), cmocka_unit_test(a_name_is_not_its_directory),
 		cmocka_unit_test(names_go_and_change),
-		cmocka_unit_test(directories_show_changes), cmocka_unit_test(cancelled_ones_go),
+		cmocka_unit_test(directories_show_changes), cmocka_unit_test(a_half_directory_shows_changes), cmocka_unit_test(cancelled_ones_go),
 		cmocka_unit_test(pins_of_several_names), cmocka_unit_test(pins_follow_names),
 		cmocka_unit_test(pins_of_what_is_no_more), cmocka_unit_test(pins_of_the_last_name), cmocka_unit_test(pins_follow_paths),
 		cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(events_are_told), cmocka_unit_test(lost_rows_are_found), cmocka_unit_test(the_kernel_remembers),
