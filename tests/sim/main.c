@@ -2,12 +2,13 @@
 /*
  * main.c - seeds, one process each, and what became of them.
  *
- *	sim --seed N | --seeds A-B [--trace] [--bug NAME] [--jobs N] [--until-found] [--again N] [--json]
+ *	sim --seed N | --seeds A-B [--trace] [--bug NAME [--as wrong|lost]] [--jobs N] [--until-found] [--again N] [--json]
  *
  * Prints one line for each seed that failed, with how to see it again, and two at last: what was met,
  * and the sums; or with --json an object.  Exits 1 if one failed, 2 if no run came about.  --again runs the first
  * N seeds once more and wants the same traces; --json does that with 100 of them.  --bug puts a
- * mistake in and ends with the first seed that finds it, so there 1 is the good end.
+ * mistake in and ends with the first seed that finds it, so there 1 is the good end.  Most mistakes are met by several
+ * checks: --as goes on until the one for wrong bytes, or for lost waiters, finds it, and exits 1 for nothing else.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -31,7 +32,7 @@
 #define WALL_SEC	900
 #define JSON_AGAIN	100
 
-struct opts { u64 from, to, again; bool trace, until_found, json; const char *bug; unsigned int jobs; };
+struct opts { u64 from, to, again; bool trace, until_found, json; const char *bug, *as; unsigned int jobs; };
 struct result { u64 seed, hash, events, requests, reads, failed, hits[HITS]; };
 
 static char top[] = "/tmp/augur-sim.XXXXXX";
@@ -269,6 +270,14 @@ static u64 bad(const struct totals *t)
 	return t->wrong + t->lost + t->failed + t->unlike;
 }
 
+/* What was looked for. */
+static u64 found(const struct opts *o, const struct totals *t)
+{
+	if (!o->as)
+		return bad(t);
+	return strcmp(o->as, "lost") ? t->wrong : t->lost;
+}
+
 static const char *count_end(struct totals *t, int status)
 {
 	static char how[64];
@@ -350,8 +359,8 @@ static void run_all(const struct opts *o, struct totals *t)
 	unsigned int live = 0;
 	int status;
 
-	while (live || (next < n + o->again && !(o->until_found && bad(t)))) {
-		while (live < o->jobs && next < n + o->again && !(o->until_found && bad(t))) {
+	while (live || (next < n + o->again && !(o->until_found && found(o, t)))) {
+		while (live < o->jobs && next < n + o->again && !(o->until_found && found(o, t))) {
 			unsigned int i = 0;
 
 			while (slots[i].pid)
@@ -418,7 +427,7 @@ static void say_totals(const struct totals *t, double seconds)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: sim --seed N | --seeds A-B [--trace] [--bug NAME] [--jobs N] [--until-found] [--again N] [--json]\nbugs:%s\n",
+	fprintf(stderr, "usage: sim --seed N | --seeds A-B [--trace] [--bug NAME [--as wrong|lost]] [--jobs N] [--until-found] [--again N] [--json]\nbugs:%s\n",
 		seeded_names());
 	return 2;
 }
@@ -426,7 +435,7 @@ static int usage(void)
 static int parse(struct opts *o, int argc, char **argv)
 {
 	static const struct option opts[] = {
-		{ "seed", 1, NULL, 's' }, { "seeds", 1, NULL, 'r' }, { "trace", 0, NULL, 't' }, { "bug", 1, NULL, 'b' },
+		{ "seed", 1, NULL, 's' }, { "seeds", 1, NULL, 'r' }, { "trace", 0, NULL, 't' }, { "bug", 1, NULL, 'b' }, { "as", 1, NULL, 'A' },
 		{ "jobs", 1, NULL, 'j' }, { "until-found", 0, NULL, 'u' }, { "again", 1, NULL, 'a' }, { "json", 0, NULL, 'J' }, { 0 },
 	};
 	bool given = false;
@@ -446,6 +455,11 @@ static int parse(struct opts *o, int argc, char **argv)
 			o->bug = optarg;
 			o->until_found = true;
 			break;
+		case 'A':
+			if (strcmp(optarg, "wrong") && strcmp(optarg, "lost"))
+				return usage();
+			o->as = optarg;
+			break;
 		case 'j': o->jobs = min(max(atoi(optarg), 1), JOBS_MAX); break;
 		case 'u': o->until_found = true; break;
 		case 'a': o->again = strtoull(optarg, NULL, 10); break;
@@ -456,7 +470,7 @@ static int parse(struct opts *o, int argc, char **argv)
 		default: return usage();
 		}
 	}
-	if (!given || optind < argc || o->to < o->from || (o->bug && seeded_choose(o->bug)))
+	if (!given || optind < argc || o->to < o->from || (o->bug && seeded_choose(o->bug)) || (o->as && !o->bug))
 		return usage();
 	o->again = o->bug ? 0 : min(o->again, o->to - o->from + 1);
 	return 0;
@@ -495,5 +509,5 @@ int main(int argc, char **argv)
 	else
 		say_totals(&t, (wall() - began) / 1e9);
 	json_decref(failures);
-	return t.cannot ? 2 : bad(&t) != 0;
+	return t.cannot ? 2 : found(&o, &t) != 0;
 }
