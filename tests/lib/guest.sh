@@ -107,7 +107,8 @@ figure() {
 	local verdict=short
 	case $3 in
 	=) [ "$2" != "$4" ] || verdict=ok ;;
-	*) ! awk "BEGIN { exit !($2 $3 $4) }" 2> /dev/null || verdict=ok ;;
+	# To awk a word is a variable, and that is 0.
+	*) [[ ! $2 =~ ^-?[0-9.]+(e[-+]?[0-9]+)?$ ]] || ! awk "BEGIN { exit !($2 $3 $4) }" 2> /dev/null || verdict=ok ;;
 	esac
 	printf 'figure\t%s\t%s\t%s\t%s %s\n' "$verdict" "$1" "${2//$'\n'/; }" "$3" "$4"
 }

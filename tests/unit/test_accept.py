@@ -34,6 +34,8 @@ class Lines(unittest.TestCase):
         self.holds("figure a 1 '>=' 1\n", 0)
         self.holds("figure a 0 '>=' 1\nfigure b 1 = 1\n", 1)
         self.holds("figure a '' '>=' 0\n", 1)
+        self.holds("figure a none '<=' 1\n", 1)
+        self.holds("figure a 0.5 '<=' 1\nfigure b -3 '<' 1e-3\nfigure c 1.5e+08 '>' 1\n", 0)
         self.holds("", 1)                                     # no figure at all
         self.holds("figure a 1 = 1\nfalse\n", 1)
         self.holds("not_here no such disk\n", 2)
