@@ -393,6 +393,14 @@ static bool alive(const struct sockaddr_un *sun)
 	return fd >= 0 && !connect(fd, (const void *)sun, sizeof(*sun));
 }
 
+/* A file of somebody else is not ours to remove. */
+static bool is_socket(const char *path)
+{
+	struct stat st;
+
+	return !lstat(path, &st) && S_ISSOCK(st.st_mode);
+}
+
 static int unix_listen(const char *path)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
@@ -402,6 +410,8 @@ static int unix_listen(const char *path)
 
 	if (strlen(path) >= sizeof(sun.sun_path))
 		return -ENAMETOOLONG;
+	if (!path[0])
+		return -EINVAL;		/* the kernel would choose a name */
 	strcpy(sun.sun_path, path);
 	if (mkdir(dirname(copy), 0755) && errno != EEXIST)
 		return -errno;
@@ -411,7 +421,9 @@ static int unix_listen(const char *path)
 	old = umask(0177);
 	if (bind(fd, (void *)&sun, sizeof(sun))) {
 		err = -errno;
-		if (err == -EADDRINUSE && !alive(&sun)) {
+		if (err == -EADDRINUSE && !is_socket(path)) {
+			err = -EEXIST;
+		} else if (err == -EADDRINUSE && !alive(&sun)) {
 			unlink(path);
 			err = bind(fd, (void *)&sun, sizeof(sun)) ? -errno : 0;
 		}
@@ -435,7 +447,8 @@ struct ctl_server *ctl_server_new(struct io *io, const char *path, const struct 
 	if (fd < 0) {
 		log_err("event=ctl_listen path=%s error=%s hint=\"%s\"", path, strerror(-fd),
 			fd == -EADDRINUSE ? "another augurd answers there: use another --ctl" :
-					    "check the directory of --ctl");
+			fd == -EEXIST ? "that is no socket, and is left as it is: use another --ctl" :
+					"check the directory of --ctl");
 		*err = fd;
 		return NULL;
 	}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The control socket: one line in, JSON lines out; what is not a request is refused; a client
- * that hangs up is told to the verb; a socket left by a dead daemon is replaced, a live one is
- * not.
+ * that hangs up is told to the verb; a socket left by a dead daemon is replaced, a live one and
+ * whatever is no socket are not.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -189,10 +189,38 @@ static void sockets(void **state)
 	assert_non_null(srv);
 }
 
+/* What is no socket is somebody's file. */
+static void files(void **state)
+{
+	char file[80], link[80], at[80];
+	struct ctl_server *other;
+	struct stat st;
+	int err = 0, fd;
+
+	snprintf(file, sizeof(file), "%s.file", path);
+	snprintf(link, sizeof(link), "%s.link", path);
+	fd = open(file, O_WRONLY | O_CREAT, 0644);
+	assert_int_equal(write(fd, "precious", 8), 8);
+	close(fd);
+	assert_int_equal(symlink(file, link), 0);
+	for (int i = 0; i < 2; i++) {
+		other = ctl_server_new(io, i ? link : file, verbs, NULL, &err);
+		assert_null(other);
+		assert_int_equal(err, -EEXIST);
+	}
+	assert_int_equal(stat(file, &st), 0);
+	assert_int_equal(st.st_size, 8);
+	assert_true(readlink(link, at, sizeof(at)) > 0);
+	assert_null(ctl_server_new(io, "", verbs, NULL, &err));
+	assert_int_equal(err, -EINVAL);
+	unlink(file);
+	unlink(link);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-	const struct CMUnitTest tests[] = { T(answers), T(a_line_without_end), T(hang_up), T(sockets) };
+	const struct CMUnitTest tests[] = { T(answers), T(a_line_without_end), T(hang_up), T(sockets), T(files) };
 	int failed;
 
 	log_open("test_ctl", LOG_L_ERR - 1);
