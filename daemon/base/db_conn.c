@@ -220,6 +220,17 @@ static int lock_file(struct db_conn *c)
 	return 0;
 }
 
+/* Nothing else is opened as one, and nothing of it changed, its mode neither. */
+static bool is_database(int fd, const struct stat *st)
+{
+	static const char magic[] = "SQLite format 3";
+	char head[sizeof(magic)];
+
+	if (!S_ISREG(st->st_mode))
+		return false;
+	return !st->st_size || (pread(fd, head, sizeof(head), 0) == sizeof(head) && !memcmp(head, magic, sizeof(head)));
+}
+
 /* The database holds paths and names of users: nobody else reads it; SQLite copies the mode to its helpers. */
 static int create_file(struct db_conn *c, bool *fresh)
 {
@@ -233,6 +244,8 @@ static int create_file(struct db_conn *c, bool *fresh)
 	if ((unsigned int)sfs.f_type == NFS_SUPER_MAGIC || (unsigned int)sfs.f_type == CIFS_SUPER_MAGIC ||
 	    (unsigned int)sfs.f_type == SMB2_SUPER_MAGIC)
 		return fail(c, -EOPNOTSUPP, "on a network filesystem its locks and mappings cannot be trusted");
+	if (!is_database(fd, &st))
+		return fail(c, -EUCLEAN, "no SQLite database: left as it is");
 	if ((st.st_mode & 077) && fchmod(fd, 0600))
 		return fail(c, -errno, "cannot make it private");
 	*fresh = st.st_size == 0;

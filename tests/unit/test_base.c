@@ -290,6 +290,16 @@ static void test_db(void **st)
 	assert_int_equal(write(fd, "this is no database, but it is long enough to be looked at", 58), 58);
 	close(fd);
 	assert_int_equal(db_open(io, path, DB_FULL, SCHEMA, 3, &db), -EUCLEAN);
+	/* It may be anything, named by mistake: not even its mode changes. */
+	assert_int_equal(chmod(path, 0644), 0);
+	assert_int_equal(db_open(io, path, DB_FULL, SCHEMA, 3, &db), -EUCLEAN);
+	assert_int_equal(stat(path, &sb), 0);
+	assert_int_equal(sb.st_mode & 0777, 0644);
+	assert_int_equal(sb.st_size, 58);
+	unlink(path);
+	assert_int_equal(mkfifo(path, 0644), 0);
+	assert_int_equal(db_open(io, path, DB_FULL, SCHEMA, 3, &db), -EUCLEAN);
+	unlink(path);
 	assert_int_equal(db_open(io, "/nonexistent/db", DB_FULL, SCHEMA, 3, &db), -ENOENT);
 }
 
