@@ -17,5 +17,5 @@ while read -r _ name point; do
 	is $rc 0 "$name"
 	[ "$point" != - ] || continue
 	rc=0; timeout $((200 * AUGUR_SLOW)) python3 "$T/lib/pitfalls.py" "$name" "$point" || rc=$?
-	is $rc 1 "$name without its cure, $point (3: the fault did not hit)"
+	is $rc 1 "$name without its cure, $point (2: the test broke off, 3: the fault did not hit)"
 done < <(python3 "$T/lib/pitfalls.py" --list)

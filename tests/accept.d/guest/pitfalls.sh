@@ -9,14 +9,16 @@ modprobe augurfs
 expect_dmesg 'was not answered'
 export PYTHONPATH=$T/vm:$T/lib DEATHS=${DEATHS:-300}
 pitfall() { timeout 900 python3 "$T/lib/pitfalls.py" "$@"; }
+unnoticed=0
 while read -r number name point; do
-	rc=0; pitfall "$name" || rc=$?
-	figure "pitfall $number, $name: right" "$([ $rc = 0 ] && echo yes || echo "no ($rc)")" = yes
-	[ "$point" != - ] || continue
-	if [ -n "${BUG:-}" ]; then	# the cures stay in: what is to fail is not seen to fail
-		figure "pitfall $number, $name: fails without its cure ($point)" unproved = yes
-		continue
+	if [ -z "${BUG:-}" ]; then
+		rc=0; pitfall "$name" || rc=$?
+		figure "pitfall $number, $name: right" "$([ $rc = 0 ] && echo yes || echo "no ($rc)")" = yes
 	fi
+	[ "$point" != - ] || continue
 	rc=0; pitfall "$name" "$point" || rc=$?
-	figure "pitfall $number, $name: fails without its cure ($point)" "$([ $rc = 1 ] && echo yes || echo "no ($rc)")" = yes
+	[ $rc = 1 ] || unnoticed=$((unnoticed + 1))
+	[ -n "${BUG:-}" ] || figure "pitfall $number, $name: fails without its cure ($point)" "$([ $rc = 1 ] && echo yes || echo "no ($rc)")" = yes
 done < <(python3 "$T/lib/pitfalls.py" --list)
+# All have to be noticed to make this one short.
+[ -z "${BUG:-}" ] || figure "pitfalls whose test is right without the cure" "$unnoticed" '>' 0
