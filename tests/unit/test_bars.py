@@ -107,7 +107,7 @@ class Bars(unittest.TestCase):
 
     def test_cold_within(self):
         out, rc = bars("cold", cold_rows(remarks="ahead_bytes=100 ahead_unused=25"))
-        self.assertEqual((self.verdicts(out), rc, len(out)), ({"ok"}, 0, 24))
+        self.assertEqual((self.verdicts(out), rc, len(out)), ({"ok"}, 0, 25))
 
     def test_cold_only_at_10_against_nfs(self):
         out, _ = bars("cold", cold_rows(1))
@@ -135,6 +135,16 @@ class Bars(unittest.TestCase):
     def test_unused(self):
         out, _ = bars("cold", cold_rows(remarks="ahead_bytes=100 ahead_unused=26"))
         self.assertEqual(find(out, "was not used"), ("short", "0.260"))
+        self.assertIn("find 0 of 0", " ".join(out))            # each that wasted something is named
+
+    def test_unused_not_counted(self):
+        out, _ = bars("cold", cold_rows())
+        self.assertEqual(find(out, "was not used")[0], "not run")
+
+    def test_not_cold(self):
+        rows = [r for r in cold_rows() if "augurfs\t10\tgrep\tcold" not in r]
+        rows.append(row("augurfs", 10, "grep", "cold", 2).replace("\t200000000\t", "\t5000\t"))
+        self.assertEqual(find(bars("cold", rows)[0], "so all were cold (grep)"), ("short", "4.883"))
 
     def test_far(self):
         rows = [row("augurfs", rtt, w, "warm", 1 if w != "find" or rtt == 1 else 1.2) for w in WORK for rtt in (1, 40)]
