@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The leaf room: map, addresses, options, databases. */
+/* The leaf room: map, addresses, databases. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <signal.h>
@@ -11,7 +11,6 @@
 #include <sys/wait.h>
 
 #include "base/addr.h"
-#include "base/conf.h"
 #include "base/db.h"
 #include "base/fh.h"
 #include "base/log.h"
@@ -133,58 +132,6 @@ static void test_lookup(void **st)
 	/* A system without /etc/hosts knows no name at all. */
 	direct = addr_resolve(&b.l.text, false, false, list);
 	assert_true(direct > 0 ? b.res > 0 : b.res == direct);
-}
-
-/* ---- options ---- */
-
-static void test_conf(void **st)
-{
-	const char *name = "dflt", *file = NULL;
-	u64 size = 1, ms = 5;
-	bool flag = false;
-	u64 num = 3;
-	const struct conf_opt table[] = {
-		{ "name", CONF_STR, &name, 0, 0, "NAME", "a name" },
-		{ "size", CONF_SIZE, &size, 0, 1ULL << 40, "BYTES", "a size" },
-		{ "timeout-ms", CONF_MS, &ms, 10, 60000, "MS", "a time" },
-		{ "flag", CONF_BOOL, &flag, 0, 0, NULL, "a switch" },
-		{ "num", CONF_U64, &num, 1, 9, "N", "a number" },
-		{ NULL }
-	};
-	char *argv[] = { "x", "--name=abc", "--size", "4M", "--flag", "--timeout-ms=2s", "rest", NULL };
-	char *bad[] = { "x", "--siez=1", NULL }, *range[] = { "x", "--num", "10", NULL }, *miss[] = { "x", "--num", NULL };
-	char path[128], err[256];
-	FILE *f;
-	int rest;
-
-	assert_int_equal(conf_args(table, 7, argv, &rest, err, sizeof(err)), 0);
-	assert_int_equal(rest, 6);
-	assert_string_equal(name, "abc");
-	assert_int_equal(size, 4 << 20);
-	assert_int_equal(ms, 2000);
-	assert_true(flag);
-	assert_int_equal(conf_args(table, 2, bad, &rest, err, sizeof(err)), -EINVAL);
-	assert_non_null(strstr(err, "siez"));
-	assert_non_null(strstr(err, "size"));		/* the nearest good one is named */
-	assert_int_equal(conf_args(table, 3, range, &rest, err, sizeof(err)), -ERANGE);
-	assert_non_null(strstr(err, "1 to 9"));
-	assert_int_equal(conf_args(table, 2, miss, &rest, err, sizeof(err)), -EINVAL);
-
-	snprintf(path, sizeof(path), "%s/x.conf", dir);
-	f = fopen(path, "w");
-	fputs("# comment\n[augurd]\nname = from file\nnum = 7\nflag = no\n[other]\nnum = 99\n", f);
-	fclose(f);
-	assert_int_equal(conf_file(table, path, "augurd", err, sizeof(err)), 0);
-	assert_string_equal(name, "from file");
-	assert_int_equal(num, 7);
-	assert_false(flag);
-	f = fopen(path, "w");
-	fputs("[augurd]\nname = y\nbad line\n", f);
-	fclose(f);
-	assert_int_equal(conf_file(table, path, "augurd", err, sizeof(err)), -EINVAL);
-	assert_non_null(strstr(err, ":3"));
-	assert_int_equal(conf_file(table, "/nonexistent/x", "augurd", err, sizeof(err)), -ENOENT);
-	(void)file;
 }
 
 /* ---- databases ---- */
@@ -454,7 +401,6 @@ int main(void)
 		cmocka_unit_test(test_log_esc),
 		cmocka_unit_test(test_addr),
 		cmocka_unit_test(test_lookup),
-		cmocka_unit_test(test_conf),
 		cmocka_unit_test(test_db), cmocka_unit_test(test_db_log_yields),
 		cmocka_unit_test(test_db_close_drains), cmocka_unit_test(test_db_full_disk),
 		cmocka_unit_test(test_handles_of_reused_numbers),
