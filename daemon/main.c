@@ -192,6 +192,8 @@ static int set_option(struct main_cfg *c, const struct option_row *row, const ch
 
 	switch (row->kind) {
 	case K_STR:
+		if (!*value)
+			return bad(where, row->name, value, "a text");
 		*(const char **)p = xstrdup(value);
 		return 0;
 	case K_FLAG:
@@ -307,14 +309,20 @@ static int file_option(void *arg, const char *section, const char *name, const c
 static int read_file(struct main_cfg *c)
 {
 	struct file_ctx f = { .c = c, .path = c->config ? c->config : CONFIG_DEFAULT };
-	int line = ini_parse(f.path, file_option, &f);
+	FILE *file = fopen(f.path, "re");
+	int line, err;
 
-	if (line < 0 && !c->config)
+	if (!file && errno == ENOENT && !c->config)
 		return 0;
-	if (line < 0) {
+	line = file ? ini_parse_file(file, file_option, &f) : -1;
+	/* A folder opens, and half a file is not its options. */
+	err = !file || line < 0 || ferror(file);
+	if (err)
 		log_err("%s: cannot be read: %s", f.path, strerror(errno));
-		return -ENOENT;
-	}
+	if (file)
+		fclose(file);
+	if (err)
+		return -EIO;
 	if (line > 0) {
 		log_err("%s: line %d is not 'name = value'", f.path, line);
 		return -EINVAL;

@@ -18,6 +18,12 @@ must_fail -m 'ext4, xfs or btrfs' m cache=/proc
 mount -t tmpfs -o ro t /run/tmpfs-ro
 must_fail -m 'not writable|read-write' m cache=/run/tmpfs-ro
 umount /run/tmpfs-ro
+# The daemon, too: a folder is no file of options, an empty text is no name, and what is no socket is not removed.
+must_fail -m "Is a directory" augurd --role agent --config /tmp
+must_fail -m "is not a text" augurd --role agent --insecure --id ""
+echo precious > "$RUN/file"
+must_fail -m "no socket" augurd --role agent --insecure --ctl "$RUN/file"
+is "$(cat "$RUN/file")" precious "a file that is there"
 must_fail -m 'PROXY' mount.augurfs nonsense "$MNT" -o cache=/cache/ok,ctl=/run/augur/agent.sock
 must_fail -m 'not export|volume' mount.augurfs 10.9.0.1:/other "$MNT" -o cache=/cache/other,ctl=/run/augur/agent.sock
 mkdir -p /cache/far
