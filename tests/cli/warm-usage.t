@@ -10,6 +10,10 @@ $ augur warm -f nolist
 augur warm: nolist: No such file or directory (AUGUR_E_USAGE)
   try: augur warm --help
 ? 1
+$ augur warm -f /
+augur warm: /: Is a directory (AUGUR_E_USAGE)
+  try: augur warm --help
+? 1
 $ augur warm /a
 augur warm: augurd does not answer at TMP/ctl: No such file or directory (AUGUR_E_DAEMON_DOWN)
   try: start it: systemctl start augurd; why it ended: journalctl -u augurd

@@ -38,6 +38,11 @@ static int add_list(struct warm *w, const char *file)
 		if (line[0])
 			err = paths_add(&w->paths, line);
 	}
+	/* A part of a list is not what was to be fetched. */
+	if (!err && ferror(f)) {
+		err = -errno;
+		fault_set(&w->a->fault, AUGUR_E_USAGE, -err, "%s: %s", printable(file), strerror(-err));
+	}
 	if (f != stdin)
 		fclose(f);
 	return err;
