@@ -9,12 +9,12 @@ value() { awk -v n="$1" '$1 == n { print $2 }' "$dir/out"; }
 
 # At the rate asked for nothing is dropped; a machine that was busy with something else shows in the rate.
 "$build/log_bench" -d "$dir" -r 120000 -s 12 > "$dir/out"; sed 's/^/100k: /' "$dir/out"
-figure "events a second for 12 s" "$(value events_a_second)" '>=' 100000
-figure "records of them dropped" "$(value dropped)" = 0
+[ -n "$BUG" ] || figure "events a second for 12 s" "$(value events_a_second)" '>=' 100000
+[ -n "$BUG" ] || figure "records of them dropped" "$(value dropped)" = 0
 figure "records neither accepted nor dropped" "$(value uncounted)" = 0
 # Ten times that, into small rings, so that some are dropped on any machine.
 "$build/log_bench" -d "$dir" -r 1200000 -s 5 -k 64 > "$dir/out"; sed 's/^/1000k: /' "$dir/out"
-figure "ten times that: records dropped" "$(value dropped)" '>' 0
+[ -n "$BUG" ] || figure "ten times that: records dropped" "$(value dropped)" '>' 0
 figure "ten times that: accepted + dropped - records" "$(($(value accepted) + $(value dropped) - $(value records)))" = 0
 [ -z "$BUG" ] || exit 0
 

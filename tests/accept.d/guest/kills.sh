@@ -6,7 +6,8 @@
 . /payload/tests/lib/guest.sh
 requires module daemon tools
 PROXIES="p1 p2"; RTT=10; RATE=10mbit
-KILLS=${KILLS:-50} MIB=${MIB:-24}; READS=$((KILLS * 20)); [ -z "${BUG:-}" ] || KILLS=3	# one is enough to show it, and each costs a deadline
+KILLS=${KILLS:-50} MIB=${MIB:-24}; [ -z "${BUG:-}" ] || KILLS=3	# one is enough to show it, and each costs a deadline
+READS=$((KILLS * 20))
 scratch origin $((MIB * 32 + 232))
 mkdir /origin/big
 for i in $(seq 32); do head -c $((MIB << 20)) /dev/urandom > "/origin/big/f$i"; done
@@ -52,8 +53,9 @@ for ((k = 0; k < KILLS; k++)); do
 done
 touch "$RUN/stop"; wait $readers
 read -r reads errors wrong < "$RUN/sums"
+figure "reads that failed" "$errors" = 0
+[ -z "${BUG:-}" ] || exit 0	# that is what its bug leads to, and who waits reads little
 figure "reads by 32 readers over $KILLS kills" "$reads" '>=' $READS
 figure "kills with requests under way (%)" "$((flying * 100 / KILLS))" '>=' 90
-figure "reads that failed" "$errors" = 0
 figure "reads with wrong bytes" "$wrong" = 0
 figure "requests left" "$(stat_of requests_live)" = 0
