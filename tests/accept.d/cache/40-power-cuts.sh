@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # line: power cuts during fill, eviction and version switch: >= 1,000 points, no false claim, no name lost
 # bug: build switch AUGUR_SEED_NO_SYNC
-# limit: 3600
+# limit: 4500
 [ -x tests/powercut/run ] || { figure "tests/powercut: built" no = yes; exit 0; }
 [ -z "$BUG" ] || seeded AUGUR_SEED_NO_SYNC
 build_all
@@ -9,6 +9,7 @@ tests/powercut/run --points 1200 --recover 12 --guest 4 --json > "$build/powercu
 of() { jq "$1" "$build/powercut.json"; }
 figure "points" "$(of .points)" '>=' 1000
 for phase in fill evict switch; do figure "points during: $phase" "$(of .points_$phase)" '>=' 100; done
+for what in claims names pins; do figure "points with $what to judge" "$(of .points_with_$what)" '>=' 900; done
 figure "false claims" "$(of .false_claims)" = 0
 figure "names lost" "$(of .names_lost)" = 0
 figure "pins lost" "$(of .pins_lost)" = 0
@@ -24,5 +25,6 @@ proved() {
 if [ -z "$BUG" ]; then
 	figure "without the sync: points that fail (%)" "$(proved AUGUR_SEED_NO_SYNC false_claims %)" '>=' 10
 	figure "evicted before the claim is taken back: points of 400 with a hole under a claim" "$(proved AUGUR_SEED_EARLY_PUNCH punched)" '>' 0
+	figure "names forgotten under a claim: points that lost one (%)" "$(proved AUGUR_SEED_KEPT_CLAIM names_lost %)" '>=' 10
 	figure "pinned before it is durable: points of 400 that lost a pin" "$(proved AUGUR_SEED_NO_PIN_SYNC pins_lost)" '>' 0
 fi
