@@ -11,7 +11,8 @@ cat > "$RUN/edits.py" <<'PY'
 # edits.py ORIGIN MNT READS: a writer gives files of 8 B to 256 KiB, full of one number, the next number; readers open
 # and read. Prints reads, mixed, worst seconds between an edit and the last open that still saw the
 # state before, pairs of edits within one tick that were looked at between, second edits of these that were missed, edits,
-# reads that ended with ESTALE: of small files, which come whole with their open, and of others; and with another error.
+# reads that ended with ESTALE: of small files, which come whole with their open, and of others; and with another error;
+# opens of the others.
 import errno, multiprocessing as mp, os, random, struct, sys, time
 origin, mnt, reads = sys.argv[1], sys.argv[2], int(sys.argv[3])
 SIZES = [8, 800, 4096, 4096, 20000, 70000, 262144]
@@ -47,10 +48,11 @@ def writer():
         time.sleep(.01)
 def reader(seed, n, out):
     rnd = random.Random(seed)
-    mixed = gone = gone_small = failed = 0
+    mixed = gone = gone_small = failed = large = 0
     worst = 0.
     for _ in range(n):
         i = rnd.randrange(len(names))
+        large += size(i) > SMALL
         t = time.monotonic()
         fd, got = -1, b""
         try:
@@ -80,7 +82,7 @@ def reader(seed, n, out):
         seen = words.pop()
         if done[i][seen + 1] and done[i][seen + 1] < t:       # an older state: how late?
             worst = max(worst, t - done[i][seen + 1])
-    out.put((mixed, worst, gone_small, gone, failed))
+    out.put((mixed, worst, gone_small, gone, failed, large))
 out = mp.Queue()
 w = mp.Process(target=writer); w.start()
 rs = [mp.Process(target=reader, args=(s, reads // 4, out)) for s in range(4)]
@@ -149,18 +151,19 @@ while pairs < 20 and time.monotonic() < until:
     bad += sum([not seen(i) for i in small])                      # and it is quiet again for the next
 stop.value = 1; lk.join()
 print(f"{pairs} pairs of {tries} tries", file=sys.stderr)
-print(len(rs) * (reads // 4), sum(g[0] for g in got), "%.2f" % max(g[1] for g in got), pairs, bad, edits, *(sum(g[k] for g in got) for k in (2, 3, 4)))
+print(len(rs) * (reads // 4), sum(g[0] for g in got), "%.2f" % max(g[1] for g in got), pairs, bad, edits, *(sum(g[k] for g in got) for k in (2, 3, 4, 5)))
 PY
 scratch origin
 python3 "$RUN/edits.py" /origin make 0 0
 round() {	# NAME READS BAR
-	local reads mixed worst pairs bad edits small gone failed
+	local reads mixed worst pairs bad edits small gone failed large
 	python3 "$RUN/edits.py" /origin "$MNT" "$2" "$3" > "$RUN/edits.out" || { figure "$1: runs" no = yes; return 0; }
-	read -r reads mixed worst pairs bad edits small gone failed < "$RUN/edits.out"
+	read -r reads mixed worst pairs bad edits small gone failed large < "$RUN/edits.out"
 	say "$1: $edits edits; $gone opens of a large file found their state gone before they had read it (ESTALE)"
 	figure "$1: reads" "$reads" '>=' "$2"
 	figure "$1: edits under them" "$edits" '>=' 100
 	figure "$1: opens of small files whose state was gone" "$small" = 0
+	figure "$1: opens of large files that saw all of one state (%)" "$(((large - gone) * 100 / large))" '>=' 50
 	figure "$1: reads that failed" "$failed" = 0
 	[ "$failed" = 0 ] || { daemon_log agent | grep -v 'info: event=xfer' | tail -n 20; for p in $PROXIES; do daemon_log $p | tail -n 8; done; }
 	figure "$1: opens that saw a mixture" "$mixed" = 0
