@@ -8,8 +8,9 @@
  * volume at a time: what changes meanwhile goes into the next.  More than LOOK_MAX wait for
  * their listing instead.
  *
- * And files of several names: who lists a directory need not own them, and only an owner who was asked
- * for an object tells of its changes.  So he is asked as well.  Loop thread only.
+ * And files of several names, or of a split directory: who lists a directory need not own them, and
+ * only an owner who was asked for an object tells of its changes.  So he is asked as well.  Loop thread
+ * only.
  */
 #include "agent/agent.h"
 #include "base/log.h"

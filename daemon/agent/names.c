@@ -238,6 +238,14 @@ static void take_pin(struct vol *v, const struct stub_ent *s)
 		tree_linked(v, s->attr.oid, &s->fh);
 }
 
+/* A file that need not have the owner of its directory: it has several names, or the directory is split. */
+static bool of_another(const struct dwork *d, const struct wire_attr *a)
+{
+	const struct meta_map *map = d->v->map;
+
+	return has_twins(a) || (map && !S_ISDIR(a->mode) && place_owner(map, a->pu) != place_owner(map, d->o->pu));
+}
+
 static void take_entry(struct dwork *d, struct stub_ent *s, bool evicted)
 {
 	struct vol *v = d->v;
@@ -254,12 +262,11 @@ static void take_entry(struct dwork *d, struct stub_ent *s, bool evicted)
 	if (o && s->outcome == STUB_ATTR)
 		o->flags &= ~COBJ_COMPLETE;
 	o = cobj_update(v->c, &s->attr, s->loc, s->loc_len, d->oid, s->name, s->name_len, &s->fh, s->shift, flags);
-	if (has_twins(&s->attr)) {
+	if (has_twins(&s->attr))
 		cobj_name_add(v->c, s->attr.oid, d->oid, s->name, s->name_len);
-		/* Told by who lists the directory; its own owner knows of nobody who has it yet. */
-		if (s->outcome != STUB_SAME)
-			look_at(v, s->attr.oid);
-	}
+	/* Told by who lists the directory; its own owner knows of nobody who has it yet. */
+	if (s->outcome != STUB_SAME && of_another(d, &s->attr))
+		look_at(v, s->attr.oid);
 	take_pin(v, s);
 	if (s->outcome == STUB_NEW)
 		v->c->n_stubs++;

@@ -1349,6 +1349,33 @@ static void a_name_waits_for_an_inode(void **state)
 	assert_true(until(10000, v->space.state == SPACE_OK));
 }
 
+/* Files of a split directory have owners of their own, who are asked as well: they tell of changes. */
+static void names_of_a_split_directory(void **state)
+{
+	struct seen d, s;
+	struct cobj *o;
+	char rel[32];
+	int n = 299;
+
+	assert_int_equal(lookup("", "big"), 0);
+	assert_int_equal(look("big", &d), 0);
+	do {
+		snprintf(rel, sizeof(rel), "big/n%03d", ++n);
+	} while (n < 600 && place_owner(v->map, place_pu_name(d.oid, rel + 4, 4)) == place_owner(v->map, place_pu_dir(d.oid)));
+	assert_true(n < 600);
+	assert_int_equal(lookup("big", rel + 4), 0);
+	assert_int_equal(look(rel, &s), 0);
+	o = cobj_peek(v->c, s.oid);
+	assert_non_null(o);
+	assert_int_equal(o->pu, place_pu_name(d.oid, rel + 4, 4));
+	assert_true(until(5000, !looks_pending(v)));
+	put(at("origin/%s", rel), 5555, 1);
+	assert_true(until(5000, !look(rel, &s) && (s.rec.flags & AUGUR_REC_STALE)));
+	assert_int_equal(lookup("big", rel + 4), 0);
+	assert_int_equal(look(rel, &s), 0);
+	assert_int_equal(s.rec.size, 5555);
+}
+
 /* xfs has no number of inodes but the most that it may have. */
 static void inodes_of_free_blocks(void **state)
 {
@@ -1903,6 +1930,7 @@ int main(void)
 		cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(events_are_told), cmocka_unit_test(lost_rows_are_found), cmocka_unit_test(the_kernel_remembers),
 		cmocka_unit_test(after_a_power_cut), cmocka_unit_test(names_are_forgotten),
 		cmocka_unit_test(a_claim_taken_back_stays_so), cmocka_unit_test(the_other_inode_is_known), cmocka_unit_test(a_name_waits_for_an_inode),
+		cmocka_unit_test(names_of_a_split_directory),
 		cmocka_unit_test(inodes_of_free_blocks), cmocka_unit_test(nothing_leaks),
 		cmocka_unit_test(each_proxy_is_told_once), cmocka_unit_test(a_dead_proxy_is_down),
 		cmocka_unit_test(a_silent_proxy_is_connecting),
