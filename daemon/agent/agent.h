@@ -174,6 +174,9 @@ struct vol {
 	unsigned int	unmarked;	/* changes whose mark the disk has not taken yet */
 	struct list	changes;	/* change.c: being marked, the kernel is not told yet; oldest first */
 	u64		last_change;	/* number of the newest */
+	unsigned int	naming;		/* answers about names that are not names yet */
+	struct map	told;		/* change.c: what was told since the oldest of them came */
+	u64		told_lost;	/* up to this number not all of it is there */
 	struct list	change_waits;	/* struct change_wait, in the order they came */
 	/* look.c */
 	struct map	looks;		/* directories to be asked for */
@@ -302,6 +305,7 @@ struct dir_job {
 	struct dwork	*d;
 	struct stub_job	*j;
 	bool		final;		/* the last of a listing: extras are looked for */
+	u64		since;		/* number of the newest change when the answer came */
 	unsigned int	loading;
 	u64		evictions;	/* of the cache when the stubs were looked at */
 	struct space_wait room;
@@ -470,12 +474,25 @@ int reval_item_parse(struct wire_in in, struct reval_res *res);
  */
 void change_apply(struct vol *v, u32 kind, const u8 *oid, const u8 *parent, const char *name, size_t name_len,
 		  void (*done)(void *arg), void *arg);
+/* The same of what an answer shows that is being made into names. */
+void change_mark(struct vol *v, u32 kind, const u8 *oid, const u8 *parent, const char *name, size_t name_len,
+		 void (*done)(void *arg), void *arg);
 /*
  * fn(w) once the kernel knows of every change that was begun before, whoever told of it; perhaps
  * at once.  *w is the caller's and lives until then.
  */
 struct change_wait { struct list link; u64 upto; void (*fn)(struct change_wait *w); };
 void change_wait(struct vol *v, struct change_wait *w, void (*fn)(struct change_wait *w));
+/*
+ * An answer about names is being made into names: from begin to end changes are remembered, as one of
+ * what has no name yet leaves no mark.  Of the object (another state than @tag), of the name: was one
+ * told after number @since?
+ */
+void change_init(struct vol *v);
+void change_naming_begin(struct vol *v);
+void change_naming_end(struct vol *v);
+bool change_of_object(const struct vol *v, const u8 *oid, u64 tag, u64 since);
+bool change_of_name(const struct vol *v, const u8 *parent, const char *name, size_t len, u64 since);
 /* WIRE_INVAL bodies and items; what an item points to is the frame's. */
 struct change_item {
 	u32		shard, kind;

@@ -16,6 +16,97 @@
 
 #define MARK_AGAIN_NS	1000000000ull
 #define TREE_MAX 1000000	/* entries below a directory that is removed in one go */
+#define TOLD_MAX 16384		/* changes remembered for answers that are not names yet */
+
+/* ---- what is told of something while answers about it are not names yet ---- */
+
+struct told { u8 key[AUGUR_OID_LEN]; u64 no, tag; };
+
+void change_init(struct vol *v)
+{
+	list_init(&v->changes);
+	list_init(&v->change_waits);
+	map_init(&v->told, offsetof(struct told, key), AUGUR_OID_LEN);
+}
+
+static void told_drop(struct vol *v)
+{
+	struct told *t;
+	size_t it = 0;
+
+	while ((t = map_next(&v->told, &it)))
+		free(t);
+	map_free(&v->told);
+	map_init(&v->told, offsetof(struct told, key), AUGUR_OID_LEN);
+}
+
+void change_naming_begin(struct vol *v)
+{
+	v->naming++;
+}
+
+void change_naming_end(struct vol *v)
+{
+	if (!--v->naming && v->told.live)
+		told_drop(v);
+}
+
+static void name_key(u8 key[AUGUR_OID_LEN], const u8 *parent, const char *name, size_t len)
+{
+	put_le64(key, get_le64(parent) ^ dir_name_hash(name, len));
+	memcpy(key + 8, parent + 8, AUGUR_OID_LEN - 8);
+}
+
+/* Too many: what came before now counts as overtaken. */
+static void told_put(struct vol *v, const u8 *key, u64 tag)
+{
+	struct told *t = map_get(&v->told, key);
+
+	v->last_change++;
+	if (!t && v->told.live >= TOLD_MAX) {
+		told_drop(v);
+		v->told_lost = v->last_change;
+	}
+	if (!t) {
+		t = xcalloc(1, sizeof(*t));
+		memcpy(t->key, key, AUGUR_OID_LEN);
+		map_put(&v->told, t);
+	}
+	t->no = v->last_change;
+	t->tag = tag;
+}
+
+/* @tag: of the state that the object has since; 0: not known. */
+static void told_note(struct vol *v, u32 kind, const u8 *oid, u64 tag, const u8 *parent, const char *name, size_t len)
+{
+	u8 key[AUGUR_OID_LEN];
+
+	if (!v->naming)
+		return;
+	if (kind != AUGUR_INVAL_ENTRY)
+		told_put(v, oid, tag);
+	if (parent && name) {
+		name_key(key, parent, name, len);
+		told_put(v, key, 0);
+	}
+}
+
+bool change_of_object(const struct vol *v, const u8 *oid, u64 tag, u64 since)
+{
+	const struct told *t = map_get(&v->told, oid);
+
+	return since < v->told_lost || (t && t->no > since && (!t->tag || t->tag != tag));
+}
+
+bool change_of_name(const struct vol *v, const u8 *parent, const char *name, size_t len, u64 since)
+{
+	const struct told *t;
+	u8 key[AUGUR_OID_LEN];
+
+	name_key(key, parent, name, len);
+	t = map_get(&v->told, key);
+	return since < v->told_lost || (t && t->no > since);
+}
 
 /* ---- marking ---- */
 
@@ -234,8 +325,8 @@ static void parent_loaded(void *arg, struct cobj *o)
 		cobj_load_any(ch->v->c, ch->oid, obj_loaded, ch);
 }
 
-void change_apply(struct vol *v, u32 kind, const u8 *oid, const u8 *parent, const char *name, size_t name_len,
-		  void (*done)(void *arg), void *arg)
+void change_mark(struct vol *v, u32 kind, const u8 *oid, const u8 *parent, const char *name, size_t name_len,
+		 void (*done)(void *arg), void *arg)
 {
 	struct change *ch = xcalloc(1, sizeof(*ch));
 
@@ -256,6 +347,13 @@ void change_apply(struct vol *v, u32 kind, const u8 *oid, const u8 *parent, cons
 		/* Always through the index: done() must not come from inside. */
 		cobj_load_any(v->c, oid, obj_loaded, ch);
 	}
+}
+
+void change_apply(struct vol *v, u32 kind, const u8 *oid, const u8 *parent, const char *name, size_t name_len,
+		  void (*done)(void *arg), void *arg)
+{
+	told_note(v, kind, oid, 0, parent, name, name_len);
+	change_mark(v, kind, oid, parent, name, name_len, done, arg);
 }
 
 /* ---- what an owner tells ---- */
@@ -311,28 +409,30 @@ int change_parse_item(struct wire_in in, struct change_item *it)
  * Such a one is told with the renewal only, after the names that changed behind it, so what is
  * known of a directory's names says nothing of the directory.
  */
-static bool is_news(struct vol *v, const struct change_item *it)
+static bool was_told(struct cobj *o, const struct change_item *it, bool name)
 {
-	bool name = it->kind == AUGUR_INVAL_ENTRY && it->parent;
-	struct cobj *o = cobj_peek(v->c, name ? it->parent : it->oid);
-	u64 *seq;
+	u64 *seq = name ? &o->names_seq : &o->inval_seq;
 
-	if (!o)
-		return true;
 	if (o->inval_shard != it->shard)
 		o->inval_seq = o->names_seq = 0;
 	o->inval_shard = it->shard;
-	seq = name ? &o->names_seq : &o->inval_seq;
 	if (*seq >= it->seq)
-		return false;
+		return true;
 	*seq = it->seq;
-	return !it->tag || o->tag != it->tag;
+	return false;
 }
 
 void change_told(struct vol *v, const struct change_item *it)
 {
-	if (is_news(v, it) && !seeded(SEEDED_STALE_LEASE))
-		change_apply(v, it->kind, it->oid, it->parent, it->name, it->name_len, NULL, NULL);
+	bool name = it->kind == AUGUR_INVAL_ENTRY && it->parent;
+	struct cobj *o = cobj_peek(v->c, name ? it->parent : it->oid);
+
+	if ((o && was_told(o, it, name)) || seeded(SEEDED_STALE_LEASE))
+		return;
+	/* No news to what is here may be news to an answer that is not here yet. */
+	told_note(v, it->kind, it->oid, it->tag, it->parent, it->name, it->name_len);
+	if (!o || !it->tag || o->tag != it->tag)
+		change_mark(v, it->kind, it->oid, it->parent, it->name, it->name_len, NULL, NULL);
 }
 
 void change_push(struct vol *v, struct peer *p, struct wire_in body)

@@ -26,6 +26,8 @@ struct dir_job *dir_job_new(struct dwork *d)
 	struct dir_job *dj = xcalloc(1, sizeof(*dj));
 
 	dj->d = d;
+	dj->since = d->v->last_change;
+	change_naming_begin(d->v);
 	list_init(&dj->link);
 	dj->j = stub_job_new(d->v->c, d->o);
 	dj->j->user = dj;
@@ -34,6 +36,7 @@ struct dir_job *dir_job_new(struct dwork *d)
 
 void dir_job_free(struct dir_job *dj)
 {
+	change_naming_end(dj->d->v);
 	stub_job_free(dj->j);
 	free(dj);
 }
@@ -155,7 +158,7 @@ static void twins_mark(struct dir_job *dj)
 		if (!o || (o->flags & COBJ_STALE) || (o->version == a->version && o->tag == a->tag))
 			continue;
 		dj->loading++;
-		change_apply(v, AUGUR_INVAL_DATA, a->oid, NULL, NULL, 0, twin_marked, dj);
+		change_mark(v, AUGUR_INVAL_DATA, a->oid, NULL, NULL, 0, twin_marked, dj);
 	}
 	twin_marked(dj);
 }
@@ -300,6 +303,22 @@ static void switch_entry(struct dwork *d, struct stub_ent *s, bool evicted)
 	take_entry(d, s, evicted);
 }
 
+/*
+ * Something was told of it after the answer came, when there was nothing here yet to be marked: whether
+ * the answer is of before or after that is not known, so it is asked for again.
+ */
+static void overtaken(struct dir_job *dj, const struct stub_ent *s)
+{
+	u32 kind = S_ISDIR(s->attr.mode) ? AUGUR_INVAL_DIR : AUGUR_INVAL_DATA;
+	struct dwork *d = dj->d;
+	struct vol *v = d->v;
+
+	if (change_of_object(v, s->attr.oid, s->attr.tag, dj->since))
+		change_mark(v, kind, s->attr.oid, NULL, NULL, 0, NULL, NULL);
+	if (change_of_name(v, d->oid, s->name, s->name_len, dj->since))
+		change_mark(v, AUGUR_INVAL_ENTRY, s->attr.oid, d->oid, s->name, s->name_len, NULL, NULL);
+}
+
 static void apply(struct dir_job *dj)
 {
 	struct dwork *d = dj->d;
@@ -318,9 +337,11 @@ static void apply(struct dir_job *dj)
 			take_entry(d, s, evicted);
 			if (S_ISDIR(s->attr.mode))
 				walk_child(d, s->attr.oid);
+			overtaken(dj, s);
 			break;
 		case STUB_DIFFERS:
 			switch_entry(d, s, evicted);
+			overtaken(dj, s);
 			break;
 		case STUB_IN_WAY:
 			break;

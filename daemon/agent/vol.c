@@ -433,6 +433,7 @@ static void vol_free(struct vol *v)
 	map_free(&v->files);
 	map_free(&v->hints);
 	map_free(&v->looks);
+	map_free(&v->told);
 	vol_free_strings(v);
 	free(v);
 }
@@ -551,14 +552,13 @@ int vol_new(struct agent *ag, const char *source, const char *dir, struct vol **
 	list_init(&v->walkq);
 	list_init(&v->streamq);
 	list_init(&v->reval_q);
-	list_init(&v->changes);
-	list_init(&v->change_waits);
 	list_init(&v->unpins);
 	space_init(v);
 	map_init(&v->reqs, offsetof(struct req, id), sizeof(u64));
 	map_init(&v->dirs, offsetof(struct dwork, oid), AUGUR_OID_LEN);
 	map_init(&v->files, offsetof(struct fwork, oid), AUGUR_OID_LEN);
 	map_init(&v->hints, offsetof(struct hint, oid), AUGUR_OID_LEN);
+	change_init(v);
 	look_init(v);
 	v->ag = ag;
 	v->io = ag->io;

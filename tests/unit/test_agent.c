@@ -1349,6 +1349,18 @@ static void a_name_waits_for_an_inode(void **state)
 	assert_true(until(10000, v->space.state == SPACE_OK));
 }
 
+/* It is as at the origin, or whoever comes asks. */
+static bool true_or_asks(const char *rel)
+{
+	bool there = !access(at("origin/%s", rel), F_OK);
+	struct seen s;
+
+	if (look(rel, &s))
+		return true;
+	return (s.rec.flags & AUGUR_REC_STALE) ||
+	       (there && ({ struct stat o; stat(at("origin/%s", rel), &o); (u64)o.st_size == s.rec.size; }));
+}
+
 /* Files of a split directory have owners of their own, who are asked as well: they tell of changes. */
 static void names_of_a_split_directory(void **state)
 {
@@ -1374,6 +1386,61 @@ static void names_of_a_split_directory(void **state)
 	assert_int_equal(lookup("big", rel + 4), 0);
 	assert_int_equal(look(rel, &s), 0);
 	assert_int_equal(s.rec.size, 5555);
+}
+
+/* What is told of an object or a name between the answer and the making of the name is not lost. */
+static void told_while_it_waits(void **state)
+{
+	static const char *const names[] = { "n201", "n202", "n203", "n204" };
+	u64 ids[ARRAY_SIZE(names)];
+	unsigned int leases;
+	struct dwork *dw;
+	struct seen d, s;
+
+	fake.removing = NULL;
+	/* A directory that something is said of meanwhile is passed over. */
+	assert_true(until(10000, (forget(1 << 20), look("big", &s))));
+	assert_int_equal(lookup("", "big"), 0);
+	assert_int_equal(look("big", &d), 0);
+	fake.m.timeout_ms = 60000;
+	disk.counted = true;
+	disk.inodes = 1;
+	disk.refused = 0;
+	/* The first shows that the directory is large; of the others each has an answer of its own, and one waits. */
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		ids[i] = ask(AUGUR_OP_LOOKUP, d.oid, &d.fh, names[i], 0, 0, 0);
+	assert_int_equal(wait_reply(ids[0]), 0);
+	dw = map_get(&v->dirs, d.oid);
+	assert_true(until(10000, disk.refused && !dw->singles && dw->running));
+	put(at("origin/big/n202"), 7777, 1);
+	assert_int_equal(rename(at("origin/big/n203"), at("origin/big/x203")), 0);
+	put(at("origin/big/n203"), 8888, 1);
+	assert_int_equal(rename(at("origin/big/n204"), at("origin/big/x204")), 0);
+	assert_true(until(5000, v->told.live >= 4));
+	/* And again with a renewal: no more after that. */
+	leases = fake.leases;
+	assert_true(until(10000, fake.leases >= leases + 4 * v->map->nshards));
+	for (size_t i = 1; i < ARRAY_SIZE(names); i++)
+		assert_false(reply_of(ids[i])->come);
+	disk.counted = false;
+	for (size_t i = 1; i < ARRAY_SIZE(names); i++)
+		assert_int_equal(wait_reply(ids[i]), 0);
+	for (size_t i = 1; i < ARRAY_SIZE(names); i++) {
+		CLEANUP_FREE char *rel = xstrdup(at("big/%s", names[i]) + strlen(top) + 1);
+
+		assert_true(until(5000, true_or_asks(rel)));
+	}
+	assert_int_equal(lookup("big", "n202"), 0);
+	assert_int_equal(look("big/n202", &s), 0);
+	assert_int_equal(s.rec.size, 7777);
+	assert_int_equal(lookup("big", "n203"), 0);
+	assert_int_equal(look("big/n203", &s), 0);
+	assert_int_equal(s.rec.size, 8888);
+	assert_int_equal(lookup("big", "n204"), -ENOENT);
+	assert_int_equal(look("big/n204", &s), -ENOENT);
+	assert_true(until(5000, !v->naming));
+	assert_int_equal(v->told.live, 0);
+	fake.m.timeout_ms = 5000;
 }
 
 /* xfs has no number of inodes but the most that it may have. */
@@ -1930,7 +1997,7 @@ int main(void)
 		cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(events_are_told), cmocka_unit_test(lost_rows_are_found), cmocka_unit_test(the_kernel_remembers),
 		cmocka_unit_test(after_a_power_cut), cmocka_unit_test(names_are_forgotten),
 		cmocka_unit_test(a_claim_taken_back_stays_so), cmocka_unit_test(the_other_inode_is_known), cmocka_unit_test(a_name_waits_for_an_inode),
-		cmocka_unit_test(names_of_a_split_directory),
+		cmocka_unit_test(names_of_a_split_directory), cmocka_unit_test(told_while_it_waits),
 		cmocka_unit_test(inodes_of_free_blocks), cmocka_unit_test(nothing_leaks),
 		cmocka_unit_test(each_proxy_is_told_once), cmocka_unit_test(a_dead_proxy_is_down),
 		cmocka_unit_test(a_silent_proxy_is_connecting),
