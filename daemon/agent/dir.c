@@ -446,7 +446,7 @@ void dir_names_made(struct dwork *d, const struct stub_job *j)
 
 			if (s->name_len != r->name_len || memcmp(s->name, r->name, r->name_len))
 				continue;
-			if (s->outcome != STUB_FAILED)
+			if (s->outcome != STUB_FAILED && s->outcome != STUB_IN_WAY)
 				req_reply(r, 0, 0);
 			break;
 		}

@@ -1361,6 +1361,36 @@ static bool true_or_asks(const char *rel)
 	       (there && ({ struct stat o; stat(at("origin/%s", rel), &o); (u64)o.st_size == s.rec.size; }));
 }
 
+/* Whose name is held by what has to go first waits for that, too: what is there is not what the owner has. */
+static void what_is_in_the_way_is_no_answer(void **state)
+{
+	struct seen d, s;
+	u64 id;
+
+	fake.removing = NULL;
+	assert_int_equal(mkdir(at("origin/iw"), 0755), 0);
+	put(at("origin/iw/a"), 100, 1);
+	assert_true(until(5000, lookup("", "iw") == 0));
+	assert_int_equal(lookup("iw", "a"), 0);
+	assert_int_equal(unlink(at("origin/iw/a")), 0);
+	assert_int_equal(mkdir(at("origin/iw/a"), 0755), 0);
+	put(at("origin/iw/b"), 100, 1);
+	assert_true(until(5000, !look("iw/a", &s) && (s.rec.flags & AUGUR_REC_STALE)));
+	assert_true(until(5000, !v->dirs.live && !looks_pending(v)));
+	usleep(50000);
+	assert_int_equal(look("iw", &d), 0);
+	disk.counted = true;
+	disk.inodes = disk.refused = 0;
+	id = ask(AUGUR_OP_LOOKUP, d.oid, &d.fh, "a", 0, 0, 0);
+	assert_true(until(10000, disk.refused > 3));
+	assert_false(reply_of(id)->come);
+	disk.counted = false;
+	assert_int_equal(wait_reply(id), 0);
+	assert_int_equal(look("iw/a", &s), 0);
+	assert_true(S_ISDIR(s.st.st_mode));
+	assert_int_equal(look("iw/b", &s), 0);
+}
+
 /* Files of a split directory have owners of their own, who are asked as well: they tell of changes. */
 static void names_of_a_split_directory(void **state)
 {
@@ -1997,7 +2027,7 @@ int main(void)
 		cmocka_unit_test(proxies_go_and_come), cmocka_unit_test(events_are_told), cmocka_unit_test(lost_rows_are_found), cmocka_unit_test(the_kernel_remembers),
 		cmocka_unit_test(after_a_power_cut), cmocka_unit_test(names_are_forgotten),
 		cmocka_unit_test(a_claim_taken_back_stays_so), cmocka_unit_test(the_other_inode_is_known), cmocka_unit_test(a_name_waits_for_an_inode),
-		cmocka_unit_test(names_of_a_split_directory), cmocka_unit_test(told_while_it_waits),
+		cmocka_unit_test(what_is_in_the_way_is_no_answer), cmocka_unit_test(names_of_a_split_directory), cmocka_unit_test(told_while_it_waits),
 		cmocka_unit_test(inodes_of_free_blocks), cmocka_unit_test(nothing_leaks),
 		cmocka_unit_test(each_proxy_is_told_once), cmocka_unit_test(a_dead_proxy_is_down),
 		cmocka_unit_test(a_silent_proxy_is_connecting),
