@@ -299,6 +299,15 @@ static void on_settled(void *ctx, const u8 *oid, bool complete, u64 present)
 		upcall_settle(v->m, oid, complete, present);
 }
 
+/* R8: the name gets another inode, and its bytes are brought again. */
+static void on_lost(void *ctx, const u8 *oid)
+{
+	struct vol *v = ctx;
+
+	if (!v->dead)
+		change_apply(v, AUGUR_INVAL_DATA, oid, NULL, NULL, 0, NULL, NULL);
+}
+
 /* The mount's smallest chunk is that of stubs made from now on. */
 static void take_options(struct vol *v, const char *options)
 {
@@ -571,6 +580,7 @@ int vol_new(struct agent *ag, const char *source, const char *dir, struct vol **
 		return err;
 	}
 	v->c->settled = on_settled;
+	v->c->lost = on_lost;
 	v->c->settled_ctx = v;
 	v->c->doubted = on_doubted;
 	v->c->doubted_ctx = v;

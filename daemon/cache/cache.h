@@ -117,6 +117,7 @@ struct cache {
 	bool		closing;
 	unsigned int	busy;		/* worker jobs under way that use this structure */
 	void		(*settled)(void *ctx, const u8 *oid, bool complete, u64 present);
+	void		(*lost)(void *ctx, const u8 *oid);	/* bytes of it that the disk took, and could not keep */
 	void		*settled_ctx;
 	/* counters */
 	u64		n_objects, n_stubs, n_fills, fill_bytes, evicted_bytes, names_forgotten;

@@ -7,7 +7,8 @@
  * syncs their files (or the whole filesystem, when they are many) and writes the records of
  * those that became complete; the map rows of the partial ones are written in one job; then
  * settled() for each.  Bytes that land meanwhile belong to the next round.  A failed sync is
- * final for that inode (R8): its pages may be marked clean, so it is never claimed again.
+ * final for that inode (R8): its pages may be marked clean and dropped, and what is read then is not
+ * what was written.  It is never claimed again, and whoever serves it is told.
  */
 #include <fcntl.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@ struct settle_item {
 	u8	*map;
 	size_t	map_len;
 	bool	complete;
+	bool	lost;			/* the sync failed */
 	int	res;
 };
 
@@ -89,6 +91,7 @@ static int round_work(void *arg)
 		struct settle_item *it = &s->items[i];
 
 		it->res = all == 1 ? sync_one(s->c, it) : all;
+		it->lost = it->res && it->res != -ESTALE;
 		if (!it->res && it->complete)
 			it->res = claim_one(s->c, it);
 	}
@@ -127,7 +130,7 @@ static void round_end(struct settle *s, int res)
 					o->map = o->fly = NULL;
 				}
 			} else if (it->res && it->res != -ESTALE) {
-				log_err("event=settle error=\"%s\" effect=\"this file is not claimed any more\" hint=\"check the cache disk\"",
+				log_err("event=settle error=\"%s\" effect=\"this file is not claimed, and is fetched again\" hint=\"check the cache disk\"",
 					strerror(-it->res));
 				o->flags |= COBJ_SUSPECT;
 				c->suspects++;
@@ -135,6 +138,8 @@ static void round_end(struct settle *s, int res)
 		}
 		if (!it->res && !res && c->settled)
 			c->settled(c->settled_ctx, it->oid, it->complete, it->present);
+		if (it->lost && c->lost && (!o || fh_equal(&o->fh, &it->fh)))
+			c->lost(c->settled_ctx, it->oid);
 		free(it->map);
 	}
 	if (res)
