@@ -92,7 +92,7 @@ struct origin {
 	u64		slots_used;	/* bit a client slot */
 	struct io_op	push_op;
 
-	/* Events nobody was interested in: an object being served right now may need one. */
+	/* Events nobody was interested in, any more: an object being served right now may need one. */
 	u64		event_no;
 	u64		events[ORIGIN_EVENTS];	/* first half of the oid, by number */
 	struct origin_watch *watch;
@@ -164,6 +164,8 @@ void origin_shards_free(struct origin *o);
 
 /* ---- interest.c ---- */
 void origin_interest_note(struct origin_client *cl, const struct origin_seen *seen, u32 n, u64 since_event);
+/* Something happened to an object: who is being told of it right now may have looked at it before. */
+void origin_event_note(struct origin *o, const u8 oid[AUGUR_OID_LEN]);
 struct origin_interest *origin_interest_get(struct origin *o, const u8 oid[AUGUR_OID_LEN]);
 /* The object is not what was served: tells everybody.  @gone: it does not exist any more. */
 void origin_interest_changed(struct origin *o, struct origin_interest *in, u64 tag, bool gone,

@@ -6,8 +6,9 @@
  * objects that are not here concern nobody.  Loop thread.
  *
  * An object is noted when its worker comes back, a moment after it was looked at.  Events of
- * that moment found no interest; they are kept in a short list by number, and an object that
- * is on it since its job began is looked at once more.
+ * that moment found no interest, or were told already and took it along; they are kept in a short
+ * list by number, and an object that is on it since its job began is looked at once more.  So is
+ * one that is noted in another state than before: which of the two is older nobody has said.
  */
 #include "base/log.h"
 #include "origin/impl.h"
@@ -18,6 +19,12 @@
 struct origin_interest *origin_interest_get(struct origin *o, const u8 oid[AUGUR_OID_LEN])
 {
 	return map_get(&o->interest, oid);
+}
+
+void origin_event_note(struct origin *o, const u8 oid[AUGUR_OID_LEN])
+{
+	memcpy(&o->events[o->event_no % ORIGIN_EVENTS], oid, 8);
+	o->event_no++;
 }
 
 static void interest_del(struct origin *o, struct origin_interest *in)
@@ -112,16 +119,17 @@ void origin_interest_note(struct origin_client *cl, const struct origin_seen *se
 	for (u32 i = 0; i < n; i++) {
 		const struct origin_seen *s = &seen[i];
 		struct origin_interest *in = map_get(&o->interest, s->loc.oid);
+		bool other = in && in->tag != s->tag;
 
 		if (!in)
 			in = interest_new(o, s);
-		else if (in->tag != s->tag)	/* the serve itself has seen a change; of a list one name does not tell it */
+		else if (other)		/* the serve itself has seen a change; of a list one name does not tell it */
 			origin_interest_changed(o, in, s->tag, false, s->part ? NULL : cl);
 		in->pu = s->loc.pu;
 		in->mode = s->mode;
 		in->vague |= s->vague;
 		in->mask |= 1ULL << cl->slot;
-		if (missed_event(o, s->loc.oid, since_event))
+		if (other || missed_event(o, s->loc.oid, since_event))
 			origin_watch_check(o, in);
 	}
 }

@@ -103,8 +103,10 @@ static void check_result(struct origin *o, const struct check_item *it)
 	if (!in || in->tag != it->tag)
 		return;		/* settled meanwhile */
 	if (it->status == -ESTALE || it->status == -ENOENT) {
+		origin_event_note(o, it->loc.oid);
 		origin_interest_changed(o, in, 0, true, NULL);
 	} else if (!it->status && (it->now != it->tag || in->vague)) {
+		origin_event_note(o, it->loc.oid);
 		/* While a directory is young a further change would leave the tag as it is. */
 		in->vague = it->young;
 		origin_interest_changed(o, in, it->now, false, NULL);
@@ -195,8 +197,7 @@ static void event_object(struct origin *o, const struct origin_loc *loc)
 		origin_watch_check(o, in);
 		return;
 	}
-	memcpy(&o->events[o->event_no % ORIGIN_EVENTS], loc->oid, 8);
-	o->event_no++;
+	origin_event_note(o, loc->oid);
 }
 
 static void event_name(struct origin *o, const struct event *ev)

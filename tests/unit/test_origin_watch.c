@@ -106,12 +106,56 @@ static void leases_tell_what_was_missed(void **state)
 	ask_free(a);
 }
 
+/* An answer of before a change that comes when that has been told: its asker is told again. */
+static void a_late_answer_is_compared(void **state)
+{
+	struct origin_client *cl;
+	struct origin_interest *in;
+	struct origin_seen seen = { .tag = 0 };
+	struct obj f;
+	u64 since;
+
+	if (strcmp(origin_watch_kind(origin), "fanotify"))
+		skip();
+	write_file("f", "1");
+	run_until(NULL, 100);
+	ask_free(list(&root));
+	f = find(&root, "f");
+	run_until(NULL, 100);
+	for (int i = 0; i < 2; i++) {
+		cl = list_first(&origin->clients, struct origin_client, link);
+		in = origin_interest_get(origin, f.a.oid);
+		assert_non_null(in);
+		seen.tag = in->tag;
+		seen.mode = in->mode;
+		seen.loc.pu = in->pu;
+		seen.loc.type = in->type;
+		seen.loc.len = in->len;
+		memcpy(seen.loc.oid, in->oid, AUGUR_OID_LEN);
+		memcpy(seen.loc.handle, in->handle, in->len);
+		since = origin->event_no;
+		ninval = 0;
+		write_file("f", i ? "changed again" : "changed");
+		assert_true(wait_told(AUGUR_INVAL_DATA, f.a.oid, NULL, 1000));
+		/* The second time somebody has asked in between. */
+		if (i)
+			find(&root, "f");
+		run_until(NULL, 200);
+		ninval = 0;
+		origin_interest_note(cl, &seen, 1, since);
+		assert_true(wait_told(AUGUR_INVAL_DATA, f.a.oid, NULL, 1000));
+		find(&root, "f");
+		run_until(NULL, 100);
+	}
+}
+
 static int run_group(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(changes_are_told),
 		cmocka_unit_test_setup_teardown(changes_are_told, setup_rescan, teardown),
 		T(leases_tell_what_was_missed),
+		T(a_late_answer_is_compared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
