@@ -44,6 +44,7 @@
 #define AGENT_BEHIND_DENSE	(8u << 20)	/* begun at one random miss in so many bytes of the file, */
 #define AGENT_BEHIND_AFTER	16		/* but not before the file has had so many */
 #define AGENT_SCAN_SURE		2		/* directories read from their first file on: so is the next */
+#define AGENT_DIR_TRUST		(1u << 20)	/* of small files brought and not used, beside as much as is read of such */
 #define AGENT_STREAM_FLY	(4u << 20)	/* under way ahead of such a reader */
 #define AGENT_STREAM_MAX	(8u << 20)	/* brought for it and not used yet */
 #define AGENT_WALK_FLY		32		/* listings under way ahead of a walk */
@@ -196,6 +197,7 @@ struct vol {
 	u64		n_requests, n_lookup, n_populate, n_fetch, n_reval, n_batch, n_ahead, ahead_hits;
 	/* bytes brought unasked, the part of them that was used, and of those brought to fill a file behind */
 	u64		ahead_brought, ahead_used, behind_brought;
+	u64		small_brought, small_used, small_asked;	/* bytes of small files: in batches; of these, opened; missed */
 };
 
 /* ---- vol.c ---- */

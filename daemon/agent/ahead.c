@@ -6,11 +6,14 @@
  * A sequential reader's window doubles to AGENT_AHEAD_MAX; it moves on with each request, and
  * requests for chunks already on their way are how a reader that is faster than the link
  * shows where it is.  The second small file missed in one directory brings the others in the
- * directory's own order, AGENT_DIR_AHEAD bytes at a time, more as they are used.  A reader that
+ * directory's own order, AGENT_DIR_AHEAD bytes at a time, more as they are used, and in all no more
+ * than is used and asked for otherwise: who picks files here and there does not pay for it.  A reader that
  * has begun several directories in a row with their first file is taken to read all of them: the
  * next ones' files come at their first miss, and those of directories listed ahead (walk.c)
  * before it, as long as what came before is used.  Nothing here is written without the
  * kernel's grant.  Loop thread only.
+ *
+ * long file: the batches and the two kinds of readers that want them share the hints and their credit.
  */
 #include <sys/stat.h>
 
@@ -406,15 +409,24 @@ static bool names_left(struct hint *h)
 	return false;
 }
 
+/* What the volume's small files have not yet repaid; a reader of everything has a limit of his own. */
+static u64 trust_left(const struct vol *v)
+{
+	u64 earned = AGENT_DIR_TRUST + v->small_used + v->small_asked, idle = v->small_brought - v->small_used;
+
+	return scanning(v) ? UINT64_MAX : earned - min(earned, idle);
+}
+
 /* One batch from the cursor on; false: nothing more to send now. */
 static bool batch_fill(struct hint *h)
 {
+	u64 most = min(h->credit, trust_left(h->v));
 	struct batch *b = batch_new(h);
 	size_t looked = 0;
 	u32 pu = 0;
 
 	while (names_left(h) && looked++ < SCAN_STEP && b->n < BATCH_FILES && b->bytes < BATCH_BYTES &&
-	       h->fly + b->bytes < AGENT_DIR_AHEAD && b->bytes < h->credit) {
+	       h->fly + b->bytes < AGENT_DIR_AHEAD && b->bytes < most) {
 		struct hint_name *hn = &h->names[h->cursor];
 		struct cobj *o = cobj_peek(h->v->c, hn->oid);
 
@@ -434,6 +446,7 @@ static bool batch_fill(struct hint *h)
 	}
 	h->fly += b->bytes;
 	h->credit -= min(h->credit, b->bytes);
+	h->v->small_brought += b->bytes;
 	batch_send(b, pu);
 	return true;
 }
@@ -544,6 +557,7 @@ void ahead_small(struct vol *v, struct cobj *o)
 	struct hint *h = hint_get(v, o->parent);
 
 	h->misses++;
+	v->small_asked += o->size;
 	memcpy(h->last, o->oid, AUGUR_OID_LEN);
 #ifdef AUGUR_SEED_NO_BATCH	/* the seeded bug of tests/accept line speed */
 	return;
@@ -581,6 +595,7 @@ void ahead_event(struct vol *v, const struct augur_event *ev)
 		return;
 	}
 	o->flags &= ~COBJ_AHEAD;
+	v->small_used += o->ahead_left;
 	ahead_use(v, o, o->ahead_left);
 	v->ahead_hits++;
 	h = map_get(&v->hints, o->parent);

@@ -167,6 +167,15 @@ def unused(rows, rtt):
     return f"{wasted >> 10} of {brought >> 10} KiB" + (f": {', '.join(parts)}" if parts else ""), wasted / brought
 
 
+def unused_small(rows, rtt):
+    """The same without the large files: what the read-ahead over a directory's files cost."""
+    names = [w for w, _, _ in COLD if w not in ("seq", "rand1000")]
+    brought, wasted = (sum(rows.counter(rtt, w, "cold", c) for w in names) for c in ("ahead_bytes", "ahead_unused"))
+    if not brought:
+        raise Missing("bytes of small files that were read ahead")
+    return f"{wasted >> 10} of {brought >> 10} KiB", wasted / brought
+
+
 def moved(rows, rtt):
     """KiB on the wire of the cold row that moved least: none of them may have found its bytes here."""
     names = [rows.sequential(rtt) if w == "seq" else w for w, _, _ in COLD]
@@ -190,6 +199,7 @@ def cold(rows):
             attempt(f"sequential {at}, 100 Mbit/s: part of the link", (">=", 0.95), lambda rtt=rtt: of_link(rows, rtt))
         attempt(f"least KiB on the wire {at}, so all were cold", (">=", 100), lambda rtt=rtt: moved(rows, rtt))
         attempt(f"read ahead {at}: part that was not used", ("<=", 0.25), lambda rtt=rtt: unused(rows, rtt))
+        attempt(f"of small files {at}, brought before they were opened: part that never was", ("<=", 0.25), lambda rtt=rtt: unused_small(rows, rtt))
 
 
 def far(rows):

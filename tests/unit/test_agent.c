@@ -502,6 +502,33 @@ static void small_files_come_along(void **state)
 }
 
 /* The nth name of a listed directory in the order the lower filesystem gives them. */
+/* Two files here and two there, of directories that are never read on: what comes unasked is no more than what is read. */
+static void a_picker_pays_little(void **state)
+{
+	u64 brought = v->small_brought, before = v->small_brought - v->small_used;
+
+	for (int d = 0; d < 12; d++) {
+		assert_int_equal(mkdir(at("origin/pick%d", d), 0755), 0);
+		for (int i = 0; i < 40; i++)
+			put(at("origin/pick%d/f%02d", d, i), 30000, i);
+	}
+	usleep(50000);
+	assert_true(until(8000, !lookup(".", "pick11") && !populate(".")));
+	for (int d = 0; d < 12; d++) {
+		char *dir = xasprintf("pick%d", d), *a = xasprintf("pick%d/f20", d), *b = xasprintf("pick%d/f30", d);
+
+		assert_int_equal(populate(dir), 0);
+		assert_int_equal(fetch(a, 0, 1), 0);
+		assert_int_equal(fetch(b, 0, 1), 0);
+		assert_true(until(8000, !v->ahead_bytes));
+		free(dir);
+		free(a);
+		free(b);
+	}
+	assert_true(v->small_brought - brought >= 12 * 30000);
+	assert_true(v->small_brought - v->small_used - before <= AGENT_DIR_TRUST + v->small_asked + v->small_used + 512 * 1024);
+}
+
 static const char *nth(const char *dir, int n)
 {
 	static char rel[PATH_MAX];
@@ -2050,7 +2077,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_arrive), cmocka_unit_test(a_big_directory), cmocka_unit_test(hard_links_meet),
-		cmocka_unit_test(another_version_by_another_name), cmocka_unit_test(bytes_arrive), cmocka_unit_test(small_files_come_along),
+		cmocka_unit_test(another_version_by_another_name), cmocka_unit_test(bytes_arrive), cmocka_unit_test(small_files_come_along), cmocka_unit_test(a_picker_pays_little),
 		cmocka_unit_test(a_reader_of_everything), cmocka_unit_test(a_large_file_in_order),
 		cmocka_unit_test(a_large_file_in_no_order), cmocka_unit_test(who_waits_is_not_delayed),
 		cmocka_unit_test(claims_settle), cmocka_unit_test(what_was_not_kept_is_brought_again), cmocka_unit_test(bytes_go_again),
