@@ -687,7 +687,7 @@ static void what_was_not_kept_is_brought_again(void **state)
 	bad_ino = s.st.st_ino;
 	assert_int_equal(fetch("unkept", 0, 300000), 0);
 	assert_true(until(10000, !look("unkept", &t) && (t.rec.flags & AUGUR_REC_STALE)));
-	assert_true(until(1000, fake.invals[AUGUR_INVAL_DATA] > n));
+	assert_true(until(10000, fake.invals[AUGUR_INVAL_DATA] > n));
 	assert_false(t.rec.flags & AUGUR_REC_COMPLETE);
 	assert_int_equal(lookup("", "unkept"), 0);
 	assert_int_equal(look("unkept", &t), 0);
