@@ -13,8 +13,9 @@ INODES=288 scratch cache 64
 python3 - << 'PY'
 import os
 for d in range(20):
-    os.makedirs(f"/origin/a/d{d}", exist_ok=True)
-    for k in range(20): os.makedirs(f"/origin/b/d{k}", exist_ok=True)
+    os.makedirs(f"/origin/a/d{d}")
+    os.makedirs(f"/origin/b/d{d}")
+for d in range(20):
     for i in range(20):
         path = f"/origin/a/d{d}/f{i}"
         with open(path, "wb") as f:
