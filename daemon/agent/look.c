@@ -186,7 +186,7 @@ static void loaded(void *arg, struct cobj *o)
 	h = xmalloc(sizeof(*h));
 	h->lc = lc;
 	memcpy(h->oid, o->oid, AUGUR_OID_LEN);
-	vol_object(lc->v, h->oid, &fh, recovered, h);
+	recover_object(lc->v, h->oid, &fh, recovered, h);
 }
 
 static void look_more(struct vol *v)

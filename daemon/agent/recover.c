@@ -148,7 +148,7 @@ static void ahead_loaded(void *arg, struct cobj *o)
 	if (o || a->v->dead)
 		ahead_known(a, o, 0);
 	else
-		vol_object(a->v, a->in.oid, &a->in.fh, ahead_known, a);
+		recover_object(a->v, a->in.oid, &a->in.fh, ahead_known, a);
 }
 
 static void inode_ahead(void *arg, const struct upcall_inode *in)
